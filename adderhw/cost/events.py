@@ -7,6 +7,7 @@ from typing import NamedTuple
 from adderhw.errors import CostError
 
 KINDS = ("add", "sub", "abs", "mul", "shift", "cmp", "xnor")
+LAYER_KINDS = ("adder", "mac", "other")
 MIN_EVENT_BITS, MAX_EVENT_BITS = 1, 64
 
 KIND_MEANING = {
@@ -31,7 +32,8 @@ class Event(NamedTuple):
     bits: tuple[int, ...]
 
     def __str__(self):
-        return f"{self.kind}:{'x'.join(str(b) for b in self.bits)}"
+        bits = self.bits[:1] if len(set(self.bits)) == 1 else self.bits
+        return f"{self.kind}:{'x'.join(map(str, bits))}"
 
     @classmethod
     def parse(cls, text):
@@ -61,6 +63,16 @@ def event(kind, *bits):
     return Event(kind, tuple(bits))
 
 
+def tally_by_name(tally):
+    """{'add:8': n, …} of a Tally in the order of KINDS, then by width; raises CostError for a negative count."""
+    named = {}
+    for counted, count in sorted(tally.items(), key=lambda item: (KINDS.index(item[0].kind), item[0].bits)):
+        if count < 0:
+            raise CostError(f"event {counted}: found a count of {count}, expected 0 or more")
+        named[str(counted)] = named.get(str(counted), 0) + int(count)
+    return named
+
+
 @dataclass(frozen=True)
 class PaperCount:
     """Operations per image as the adder-network papers count them (Xu 2020, Table 2).
@@ -85,7 +97,7 @@ class LayerWork:
     or 'other'. output_shape: without the batch axis. taps: absolute differences or multiply-accumulates
     (0 for other). reduction: taps per output element, K. outputs: output elements. input_bits,
     weight_bits, accumulator_bits: widths, 0 where they do not apply. events: Tally in the hardware
-    convention. paper: PaperCount.
+    convention. paper: PaperCount. Raises CostError for another kind.
     """
 
     name: str
@@ -100,3 +112,7 @@ class LayerWork:
     accumulator_bits: int
     events: Tally
     paper: PaperCount
+
+    def __post_init__(self):
+        if self.kind not in LAYER_KINDS:
+            raise CostError(f"layer {self.name}: found kind {self.kind!r}, expected one of {', '.join(LAYER_KINDS)}")
