@@ -84,7 +84,13 @@ def _formula(fields, where, at):
     names = {"linear", "quadratic"}
     _same_keys(formula, names, names, f"energy table {where}: {at}.formula")
     for name, value in formula.items():
-        _expect(value == 0 or _positive(value), where, f"{at}.formula.{name}", value, "0 or a number above 0")
+        _expect(
+            _positive(value) or (value == 0 and value is not False),
+            where,
+            f"{at}.formula.{name}",
+            value,
+            "0 or a number above 0",
+        )
     _expect(any(formula.values()), where, f"{at}.formula", formula, "a coefficient above 0")
     return Formula(formula["linear"], formula["quadratic"], _range(fields, where, at))
 
