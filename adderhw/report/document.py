@@ -62,11 +62,11 @@ def build_document(*, model, data, accuracy, layers, tables, timing, check, comm
         "data": data,
         "accuracy": accuracy,
         "layers": [_layer(result, tables) for result in layers],
-        "totals": {**_totals(works, tables), "energy_by_cause": _by_cause(works, tables)},
+        "totals": _totals(works, works, tables),
         "baselines": {
             baseline.name: {
                 "title": baseline.title,
-                **_totals(rival, tables),
+                **_totals(rival, works, tables),
                 "accumulator_bits": _accumulator_range(rival, works),
                 "assumptions": baseline.assumptions,
             }
@@ -123,18 +123,26 @@ def _layer(result, tables):
     }
 
 
-def _totals(works, tables):
+def _totals(works, originals, tables):
     events = sum((work.events for work in works), Tally())
     paper = sum((work.paper for work in works), PaperCount())
-    return {"paper": vars(paper), "events": tally_by_name(events), "energy_pj": _energies(events, tables)}
+    return {
+        "paper": vars(paper),
+        "events": tally_by_name(events),
+        "energy_pj": _energies(events, tables),
+        "energy_by_cause": _by_cause(works, originals, tables),
+    }
 
 
 def _energies(events, tables):
     return {table.name: energy(events, table) for table in tables}
 
 
-def _by_cause(works, tables):
-    events = {cause: sum((w.events for w in works if cause_of(w) == cause), Tally()) for cause in CAUSES}
+def _by_cause(works, originals, tables):
+    """Energies by cause, per table; a rival's layer is booked where the adder network's own layer is."""
+    events = {cause: Tally() for cause in CAUSES}
+    for work, original in zip(works, originals, strict=True):
+        events[cause_of(original)] += work.events
     return {table.name: {cause: energy(events[cause], table) for cause in CAUSES} for table in tables}
 
 
