@@ -1,0 +1,138 @@
+"""ConvInteger: Σ (x − x_zero_point)(w − w_zero_point) over the taps of a convolution (ONNX ConvInteger, up to 16 bits)."""
+
+import numpy as np
+
+from adderhw.cost.events import LayerWork, PaperCount, Tally, event
+from adderhw.errors import ModelError
+from adderhw.kernels import Accumulator, integer_conv, pack_integer_conv
+from adderhw.ops.base import Attribute, Op, integer_input, scalar, sum_type
+from adderhw.ops.convolution import ATTRIBUTES, UNFOLD, check_zero_point, conv_shape, geometry
+from adderhw.tensor import integer_tensor
+
+OPERANDS = ("x", "w", "x_zero_point", "w_zero_point")
+
+
+class ConvInteger(Op):
+    """x (N, C, H, W), w (O, C/group, kh, kw) → sums (N, O, H', W'); padding contributes 0.
+
+    Semantics of ONNX ConvInteger with scalar zero points, on 8- and 16-bit storage; output_dtype INT32 or INT64.
+    """
+
+    name = "ConvInteger"
+    standard = "ConvInteger"
+    inputs = OPERANDS
+    optional = 2
+    output = "s"
+    attributes = {**ATTRIBUTES, "output_dtype": Attribute("int", 6)}
+    types = {
+        "x": ("T", "integer8or16"),
+        "w": ("W", "integer8or16"),
+        "x_zero_point": ("T", "integer8or16"),
+        "w_zero_point": ("W", "integer8or16"),
+        "s": ("S", "sum"),
+    }
+    sums = True
+    body = (
+        """
+  x_f = Cast <to = 1> (x)
+  w_f = Cast <to = 1> (w)
+  xz_f = Cast <to = 1> (x_zero_point)
+  wz_f = Cast <to = 1> (w_zero_point)
+  x0 = Sub (x_f, xz_f)
+  w0 = Sub (w_f, wz_f)
+"""
+        + UNFOLD
+        + """
+  products = MatMul (filters, columns)
+  shaped = Reshape (products, out_shape)
+  s = Cast <to : int = @output_dtype> (shaped)
+"""
+    )
+
+    def infer(self, node, args):
+        """The exact range of each output channel's sum, from the exact range of x and the weights."""
+        x, w, x_zero_point, w_zero_point = args
+        integer_input(node, x)
+        integer_input(node, w)
+        x_zero, w_zero = zero_points(node, x, x_zero_point, w_zero_point)
+        shape = conv_shape(node, x, w)
+        low, high = mac_bounds(w.value, w_zero, x.lowest - x_zero, x.highest - x_zero)
+        return integer_tensor(node.output, shape, sum_type(node, int(low.min()), int(high.max())), low, high)
+
+    def compile(self, node, args, out, options, requant=None, stats=None):
+        """One integer convolution, with the next node's requantisation in the same pass."""
+        x, w, x_zero_point, w_zero_point = args
+        x_zero, w_zero = zero_points(node, x, x_zero_point, w_zero_point)
+        packed = pack_integer_conv(w.value, w_zero, geometry(node), options.path, x_range=(x.lowest, x.highest))
+        accumulator = mac_accumulator(node, out, options)
+
+        def run(array, dtype, result=None):
+            return integer_conv(
+                array, packed, x_zero, accumulator=accumulator, requant=requant, out_dtype=dtype, stats=stats, out=result
+            )
+
+        return run
+
+    def work(self, node, args, out, options):
+        """Per tap a multiplication and an accumulation, in both conventions."""
+        x, w = args[:2]
+        return mac_work(node, x, w, out, options, w.value[0].size)
+
+    def float_exact(self, node, args):
+        """The largest magnitude of a sum that the body carries in floating point."""
+        return sum_of_magnitudes(*args)
+
+
+def zero_points(node, x, x_zero_point, w_zero_point):
+    """(x_zero_point, w_zero_point) as integers, that of x checked against its range."""
+    x_zero = scalar(node, x_zero_point, "x_zero_point")
+    check_zero_point(node, x, x_zero)
+    return x_zero, scalar(node, w_zero_point, "w_zero_point")
+
+
+def mac_bounds(weight, w_zero, low, high):
+    """(low, high) int64 (O,): exact range of Σ a·(w − w_zero) with every a in [low, high], low ≤ 0 ≤ high."""
+    w = weight.reshape(len(weight), -1).astype(np.int64) - w_zero
+    return np.minimum(w * low, w * high).sum(axis=1), np.maximum(w * low, w * high).sum(axis=1)
+
+
+def sum_of_magnitudes(x, w, x_zero_point, w_zero_point):
+    """The largest Σ |a·w| of an output channel: no partial sum of any order exceeds it."""
+    x_zero = int(x_zero_point.value.reshape(())) if x_zero_point is not None else 0
+    w_zero = int(w_zero_point.value.reshape(())) if w_zero_point is not None else 0
+    largest = max(abs(x.lowest - x_zero), abs(x.highest - x_zero))
+    magnitudes = np.abs(w.value.reshape(len(w.value), -1).astype(np.int64) - w_zero)
+    return largest * int(magnitudes.sum(axis=1).max())
+
+
+def mac_accumulator(node, out, options):
+    """The Accumulator of a signed sum: exact, or wrapping where the caller asked it of every layer."""
+    if not options.accumulate_all or options.accumulator.bits >= out.format.bits + (not out.format.signed):
+        return Accumulator(0, False)
+    if options.accumulator.saturate:
+        raise ModelError(
+            f"node {node.name!r} ({node.op}): found a saturating {options.accumulator.bits}-bit accumulator for a signed "
+            f"sum that needs {out.format.bits}, expected wrap (saturation inside a signed sum depends on its order)"
+        )
+    return options.accumulator
+
+
+def mac_work(node, x, w, out, options, reduction):
+    """The LayerWork of a multiply-accumulate layer of `reduction` taps per output."""
+    taps = out.elements * reduction
+    width = options.accumulator.bits if options.accumulate_all and options.accumulator.bits else out.format.bits
+    events = Tally({event("mul", x.format.bits, w.format.bits): taps, event("add", width): taps})
+    return LayerWork(
+        name=node.name,
+        op=node.op,
+        kind="mac",
+        output_shape=tuple(out.shape[1:]),
+        taps=taps,
+        reduction=reduction,
+        outputs=out.elements,
+        input_bits=x.format.bits,
+        weight_bits=w.format.bits,
+        accumulator_bits=width,
+        events=events,
+        paper=PaperCount(mul=taps, add=taps),
+    )

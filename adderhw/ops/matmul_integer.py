@@ -1,0 +1,88 @@
+"""MatMulInteger: Σ (a − a_zero_point)(b − b_zero_point) of a linear layer (ONNX MatMulInteger, up to 16 bits)."""
+
+import numpy as np
+
+from adderhw.kernels import integer_conv, pack_integer_conv
+from adderhw.ops.adder_gemm import POINTWISE
+from adderhw.ops.base import Attribute, Op, integer_input, parameter, sum_type
+from adderhw.ops.conv_integer import mac_accumulator, mac_bounds, mac_work, sum_of_magnitudes, zero_points
+from adderhw.tensor import integer_tensor
+
+
+class MatMulInteger(Op):
+    """a (N, K), constant b (K, O) → sums (N, O).
+
+    Semantics of ONNX MatMulInteger with scalar zero points, on 8- and 16-bit storage; output_dtype INT32 or INT64.
+    """
+
+    name = "MatMulInteger"
+    standard = "MatMulInteger"
+    inputs = ("a", "b", "a_zero_point", "b_zero_point")
+    optional = 2
+    output = "s"
+    attributes = {"output_dtype": Attribute("int", 6)}
+    types = {
+        "a": ("T", "integer8or16"),
+        "b": ("W", "integer8or16"),
+        "a_zero_point": ("T", "integer8or16"),
+        "b_zero_point": ("W", "integer8or16"),
+        "s": ("S", "sum"),
+    }
+    sums = True
+    body = """
+  a_c = Cast <to = {compute}> (a)
+  b_c = Cast <to = {compute}> (b)
+  az_c = Cast <to = {compute}> (a_zero_point)
+  bz_c = Cast <to = {compute}> (b_zero_point)
+  a0 = Sub (a_c, az_c)
+  b0 = Sub (b_c, bz_c)
+  products = MatMul (a0, b0)
+  s = Cast <to : int = @output_dtype> (products)
+"""
+
+    def infer(self, node, args):
+        """The exact range of each output's sum, from the exact range of a and the weights."""
+        a, b, a_zero_point, b_zero_point = args
+        integer_input(node, a)
+        integer_input(node, b)
+        weight = parameter(node, b, "b")
+        if len(a.shape) != 2 or weight.ndim != 2 or weight.shape[0] != a.shape[1]:
+            node.fail(f"a of shape {list(a.shape)} and b of shape {list(weight.shape)}", "(N, K) and (K, O)")
+        a_zero, b_zero = zero_points(node, a, a_zero_point, b_zero_point)
+        low, high = mac_bounds(weight.T, b_zero, a.lowest - a_zero, a.highest - a_zero)
+        dtype = sum_type(node, int(low.min()), int(high.max()))
+        return integer_tensor(node.output, (None, weight.shape[1]), dtype, low, high)
+
+    def compile(self, node, args, out, options, requant=None, stats=None):
+        """The integer convolution kernel on (N, 1, 1, K)."""
+        a, b, a_zero_point, b_zero_point = args
+        a_zero, b_zero = zero_points(node, a, a_zero_point, b_zero_point)
+        weight = np.ascontiguousarray(b.value.T)[:, :, None, None]
+        packed = pack_integer_conv(weight, b_zero, POINTWISE, options.path, x_range=(a.lowest, a.highest))
+        accumulator = mac_accumulator(node, out, options)
+
+        def run(array, dtype, result=None):
+            result = None if result is None else result[:, None, None, :]
+            return integer_conv(
+                array[:, None, None, :],
+                packed,
+                a_zero,
+                accumulator=accumulator,
+                requant=requant,
+                out_dtype=dtype,
+                stats=stats,
+                out=result,
+            )[:, 0, 0, :]
+
+        return run
+
+    def work(self, node, args, out, options):
+        """Per tap a multiplication and an accumulation, in both conventions."""
+        a, b = args[:2]
+        return mac_work(node, a, b, out, options, b.value.shape[0])
+
+    def float_exact(self, node, args):
+        """The largest magnitude of a sum that the body carries in floating point."""
+        a, b, a_zero_point, b_zero_point = args
+        turned = np.ascontiguousarray(b.value.T)
+        return sum_of_magnitudes(a, type(b)(b.name, turned.shape, b.dtype, value=turned), a_zero_point, b_zero_point)

@@ -1,0 +1,65 @@
+"""Flatten and Reshape: the same integers in another shape, at no cost in hardware."""
+
+import numpy as np
+
+from adderhw.ops.base import Attribute, Op, other_work, parameter
+from adderhw.tensor import Tensor
+
+
+class Flatten(Op):
+    """x (N, C, H, W) → (N, C·H·W) in ONNX's order (ONNX Flatten, axis 1)."""
+
+    name = "Flatten"
+    domain = ""
+    attributes = {"axis": Attribute("int", 1)}
+
+    def infer(self, node, args):
+        """Axis 1 only: the batch stays an axis of its own."""
+        (x,) = args[:1]
+        if node.attributes["axis"] != 1:
+            node.fail(f"axis {node.attributes['axis']}", "1")
+        return reshaped(node, x, (x.elements,))
+
+    def compile(self, node, args, out, options, requant=None, stats=None):
+        """From NHWC back to ONNX's order, then the new shape."""
+        shape = out.shape[1:]
+
+        def run(array, dtype, result=None):
+            turned = np.moveaxis(array, -1, 1) if array.ndim == 4 else array
+            turned = np.ascontiguousarray(turned).reshape(len(array), *shape)
+            return np.ascontiguousarray(np.moveaxis(turned, 1, -1)) if turned.ndim == 4 else turned
+
+        return run
+
+    def work(self, node, args, out, options):
+        """Wiring: no event."""
+        return other_work(node, out, {})
+
+
+class Reshape(Flatten):
+    """x → constant `shape`, whose first entry keeps the batch: 0, or -1 with the others covering an image (ONNX Reshape)."""
+
+    name = "Reshape"
+    inputs = ("x", "shape")
+    attributes = {"allowzero": Attribute("int", 0)}
+
+    def infer(self, node, args):
+        """Only shapes that keep the batch axis."""
+        x, shape = args
+        sizes = [int(v) for v in parameter(node, shape, "shape")]
+        rest = [x.shape[i] if v == 0 and i < len(x.shape) else v for i, v in enumerate(sizes)][1:]
+        if -1 in rest:
+            known = int(np.prod([v for v in rest if v != -1], dtype=np.int64))
+            rest[rest.index(-1)] = x.elements // max(known, 1)
+        keeps = bool(sizes) and (sizes[0] == 0 or (sizes[0] == -1 and -1 not in sizes[1:]))
+        if not keeps or len(rest) not in (1, 3) or min(rest) < 1 or np.prod(rest) != x.elements:
+            node.fail(f"shape {sizes} for an image of {x.elements} elements", "[0 or -1, …] that keeps the batch axis")
+        return reshaped(node, x, tuple(rest))
+
+
+def reshaped(node, x, shape):
+    """The Tensor of x in `shape`; bounds per channel merge, for channels do not survive."""
+    low = high = None
+    if x.low is not None:
+        low, high = np.asarray(x.lowest, np.int64), np.asarray(x.highest, np.int64)
+    return Tensor(node.output, (None, *shape), x.dtype, x.format, low, high)
