@@ -1,0 +1,109 @@
+"""Adder layers as PyTorch modules, AdderNet's adaptive learning rate, and how the layers write themselves to ONNX."""
+
+from math import sqrt
+
+import torch
+from torch import nn
+from torch.nn.modules.utils import _pair
+
+from adderhw.errors import ModelError
+from training.adder_kernels import Geometry
+from training.adder_op import adder_conv2d, adder_linear
+
+DEFAULT_ETA = 0.2
+
+
+class AdderConv2d(nn.Module):
+    """An adder convolution: Y = −Σ|x − w| over each window, without bias (Chen 2020, equation 2).
+
+    Arguments are those of nn.Conv2d; `padding` may also be ONNX's four (top, left, bottom, right). Weights start
+    as N(0, 1). Follow it by batch normalisation: its output is negative and large. float32 (N, C, H, W) in and out.
+    Raises ModelError for groups that do not divide the channels.
+    """
+
+    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1):
+        super().__init__()
+        if in_channels % groups or out_channels % groups:
+            raise ModelError(
+                f"AdderConv2d: found {groups} groups, expected a divisor of {in_channels} and {out_channels} channels"
+            )
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
+        self.kernel_size, self.stride, self.dilation = _pair(kernel_size), _pair(stride), _pair(dilation)
+        self.padding = tuple(padding) if isinstance(padding, (tuple, list)) else _pair(padding)
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels // groups, *self.kernel_size))
+
+    @property
+    def pads(self):
+        """The padding in ONNX's order (top, left, bottom, right)."""
+        return self.padding if len(self.padding) == 4 else (*self.padding, *self.padding)
+
+    def forward(self, x):
+        if torch.onnx.is_in_onnx_export():
+            return _symbolic_adder_conv(self, x)
+        return adder_conv2d(
+            x, self.weight, stride=self.stride, pads=self.pads, dilation=self.dilation, groups=self.groups
+        )
+
+    def extra_repr(self):
+        return (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
+            f"padding={self.padding}, dilation={self.dilation}, groups={self.groups}"
+        )
+
+
+class AdderLinear(nn.Module):
+    """A fully connected adder layer: Y[n, o] = −Σ_k |x[n, k] − w[o, k]|, weights (out, in) from N(0, 1), no bias."""
+
+    def __init__(self, in_features, out_features):
+        super().__init__()
+        self.in_features, self.out_features = in_features, out_features
+        self.weight = nn.Parameter(torch.randn(out_features, in_features))
+
+    def forward(self, x):
+        if torch.onnx.is_in_onnx_export():
+            return _symbolic_adder_gemm(self, x)
+        return adder_linear(x, self.weight)
+
+    def extra_repr(self):
+        return f"{self.in_features}, {self.out_features}"
+
+
+ADDER_LAYERS = (AdderConv2d, AdderLinear)
+
+
+def scale_adder_gradients(network, eta=DEFAULT_ETA):
+    """The adaptive learning rate: each adder weight's gradient becomes η·√k·g/‖g‖₂ (Chen 2020, equations 12, 13).
+
+    k is the element count of the layer's weight. Call it once per step, after all gradients are summed (over
+    micro-batches and replicas) and before optimizer.step(): scaling a part would change the sum's direction.
+    Layers whose gradient is missing or zero are left alone.
+    """
+    for layer in network.modules():
+        if isinstance(layer, ADDER_LAYERS) and layer.weight.grad is not None:
+            gradient = layer.weight.grad
+            norm = float(gradient.norm())
+            if norm > 0:
+                gradient.mul_(eta * sqrt(gradient.numel()) / norm)
+
+
+def _symbolic_adder_conv(layer, x):
+    """The node adderhw::AdderConv with ONNX Conv's attributes, for torch.onnx.export(…, dynamo=True)."""
+    size = Geometry(layer.stride, layer.pads, layer.dilation).output_size(x.shape[2:], layer.kernel_size)
+    attributes = {
+        "kernel_shape": list(layer.kernel_size),
+        "strides": list(layer.stride),
+        "pads": list(layer.pads),
+        "dilations": list(layer.dilation),
+        "group": layer.groups,
+    }
+    shape = (x.shape[0], layer.out_channels, *size)
+    return _symbolic("adderhw::AdderConv", x, layer.weight, attributes, shape)
+
+
+def _symbolic_adder_gemm(layer, x):
+    """The node adderhw::AdderGemm with weights (out, in), hence transB = 1."""
+    return _symbolic("adderhw::AdderGemm", x, layer.weight, {"transB": 1}, (x.shape[0], layer.out_features))
+
+
+def _symbolic(name, x, weight, attributes, shape):
+    return torch.onnx.ops.symbolic(name, (x, weight), attrs=attributes, dtype=x.dtype, shape=shape, version=1)
