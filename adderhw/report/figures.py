@@ -5,8 +5,8 @@ _ENERGIES = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"))
 
 
 def count_text(number):
-    """'40.81 M' of 40813184; integers below 10,000 in full, '4,096'."""
-    return f"{number:,}" if number < 10_000 else _scaled(number, _COUNTS, "")
+    """'40.81 M' of 40813184; integers below 100,000 in full, '16,384'."""
+    return f"{number:,}" if number < 100_000 else _scaled(number, _COUNTS, "")
 
 
 def energy_text(picojoule):

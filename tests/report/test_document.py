@@ -1,0 +1,142 @@
+"""The document's fields are there, its sums agree, and each energy is events times price."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from adderhw.cost.energy import load_table
+from adderhw.cost.events import KINDS, Event
+from adderhw.errors import AdderHwError
+from tests.report.example import document, layers
+
+TOP = {
+    "schema": int,
+    "model": dict,
+    "data": dict,
+    "accuracy": dict,
+    "layers": list,
+    "totals": dict,
+    "baselines": dict,
+    "ratios": dict,
+    "sources": list,
+    "price_basis": dict,
+    "timing": dict,
+    "check": dict,
+    "command": str,
+}
+LAYER = {
+    "name": str,
+    "op": str,
+    "kind": str,
+    "cause": str,
+    "output_shape": list,
+    "bits": dict,
+    "taps": int,
+    "paper": dict,
+    "events": dict,
+    "energy_pj": dict,
+}
+
+
+@pytest.fixture(scope="module")
+def doc():
+    return document()
+
+
+def types_of(section, expected):
+    return {key: type(section[key]) for key in expected}
+
+
+def test_every_field_is_there_with_its_type(doc):
+    assert doc["schema"] == 1
+    assert set(doc) == set(TOP)
+    assert types_of(doc, TOP) == TOP
+    for layer in doc["layers"]:
+        assert set(layer) == {*LAYER, "accumulator"}
+        assert types_of(layer, LAYER) == LAYER
+
+
+def test_the_document_is_plain_json(doc):
+    assert json.loads(json.dumps(doc)) == doc
+
+
+def test_totals_are_the_sum_of_the_layers(doc):
+    for name, count in doc["totals"]["events"].items():
+        assert count == sum(layer["events"].get(name, 0) for layer in doc["layers"])
+    for name, count in doc["totals"]["paper"].items():
+        assert count == sum(layer["paper"][name] for layer in doc["layers"])
+    for table, whole in doc["totals"]["energy_pj"].items():
+        assert whole == pytest.approx(sum(layer["energy_pj"][table] for layer in doc["layers"]))
+
+
+def test_every_energy_is_events_times_price(doc):
+    for totals in (*doc["layers"], doc["totals"], *doc["baselines"].values()):
+        for table, whole in totals["energy_pj"].items():
+            prices = doc["price_basis"][table]
+            terms = [count * prices[name]["picojoule"] for name, count in totals["events"].items()]
+            assert whole == pytest.approx(math.fsum(terms))
+
+
+def test_causes_share_the_whole_energy(doc):
+    for totals in (doc["totals"], *doc["baselines"].values()):
+        for table, whole in totals["energy_pj"].items():
+            assert sum(totals["energy_by_cause"][table].values()) == pytest.approx(whole)
+
+
+def test_the_adder_layers_by_hand(doc):
+    taps = 144 * 64 + 144 * 32
+    by_cause = doc["totals"]["energy_by_cause"]["horowitz45"]
+    assert by_cause["adder layers"] == pytest.approx(taps * (0.03 + 0.0325 + 0.05))
+    assert doc["totals"]["paper"] == {"mul": 27 * 64 + 320, "add": 2 * taps + 27 * 64 + 320, "xnor": 0}
+    cnn = doc["baselines"]["cnn"]
+    assert cnn["events"]["mul:8"] == taps + 27 * 64 + 320
+    assert cnn["accumulator_bits"] == [24, 24]
+    assert doc["baselines"]["bnn"]["paper"]["xnor"] == taps
+    ratio = doc["ratios"]["horowitz45"]
+    assert ratio["adder_layers_cnn_over_ann"] == pytest.approx((0.2 + 0.075) / 0.1125)
+    assert ratio["basis"] == (
+        "Horowitz 2014; 45 nm, 0.9 V; accumulators ANN 16 bit, CNN 24 bit; arithmetic only, no memory"
+    )
+
+
+def test_the_basis_of_each_price_is_told(doc):
+    bases = doc["price_basis"]["horowitz45"]
+    assert bases["mul:8"] == {"picojoule": 0.2, "basis": "point"}
+    assert bases["sub:8"]["basis"] == "derived"
+    assert {Event.parse(name).kind for name in bases} <= set(KINDS)
+
+
+def test_a_network_without_adders_has_no_adder_ratio():
+    only_macs = [result for result in layers() if result.work.kind == "mac"]
+    ratio = document(layers=only_macs)["ratios"]["qtools45"]
+    assert ratio["cnn_over_ann"] == 1
+    assert ratio["adder_layers_cnn_over_ann"] is None
+
+
+def test_numpy_numbers_become_plain_ones():
+    accuracy = {"top1": np.float64(0.5), "top5": None, "correct": np.int64(1), "count": 2}
+    assert document(accuracy=accuracy)["accuracy"] == {"top1": 0.5, "top5": None, "correct": 1, "count": 2}
+
+
+def test_accuracy_and_check_may_be_missing():
+    doc = document(accuracy=None, check=None, command=None)
+    assert doc["accuracy"] is doc["check"] is doc["command"] is None
+
+
+def test_a_missing_field_is_one_line():
+    with pytest.raises(AdderHwError, match=r"^report: data: missing split, count$"):
+        document(data={"name": "digits"})
+
+
+def test_a_number_that_is_not_finite_is_refused():
+    timing = {"threads": 1, "images": 0, "seconds": 0.0, "images_per_second": math.inf, "compile_seconds": 0.0}
+    with pytest.raises(AdderHwError, match="report: found a number that is not finite"):
+        document(timing=timing)
+
+
+@pytest.mark.parametrize("names", [[], ["qtools45", "qtools45"]])
+def test_tables_are_one_or_more_and_distinct(names):
+    with pytest.raises(AdderHwError, match=r"report: tables: found .*, expected one or more, each name once"):
+        document(tables=[load_table(name) for name in names])

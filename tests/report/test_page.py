@@ -1,0 +1,89 @@
+"""The page is one file that asks for nothing, escapes names, and shows what the document says."""
+
+from html.parser import HTMLParser
+
+import pytest
+
+from adderhw.report.page import render_html, write_html
+from tests.report.example import adder, document
+
+EVIL = '<script>alert("x")</script>'
+VOID = {"meta"}
+
+
+class Page(HTMLParser):
+    """Collects start tags with their attributes and checks that tags nest."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.open, self.words = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def test_the_page_loads_nothing_and_runs_nothing():
+    text = render_html(document())
+    page = Page(text)
+    assert page.open == []
+    assert not {tag for tag, _ in page.tags} & {"script", "link", "img", "iframe", "object", "embed", "use", "image"}
+    for _, attributes in page.tags:
+        assert not set(attributes) & {"src", "srcset", "xlink:href", "action", "onload", "onclick"}
+    assert "@import" not in text
+    assert "url(" not in text
+
+
+@pytest.mark.parametrize("place", ["layer", "path", "command", "data"])
+def test_names_are_escaped(place):
+    changes = {
+        "layer": {"layers": [adder(EVIL, 9, 4)]},
+        "path": {"model": {"path": EVIL, "sha256": "0", "domain_version": 1, "parameters": 1}},
+        "command": {"command": EVIL},
+        "data": {"data": {"name": EVIL, "split": "test", "count": 1}},
+    }
+    text = render_html(document(**changes[place]))
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_the_page_shows_the_headlines():
+    words = " ".join(Page(render_html(document())).words)
+    for shown in ("95.00 %", "190 of 200", "identical", "block.adder2", "3 overflow", "not stated", "0.9 V"):
+        assert shown in words
+    assert "python -m adderhw.simulate ann.onnx" in words
+    assert "accumulators ANN 16 bit, CNN 24 bit" in words
+
+
+def test_mismatches_are_shown():
+    check = {"backend": "onnxruntime", "images": 8, "values": 4096, "mismatches": 7}
+    assert "7 differ" in render_html(document(check=check))
+
+
+def test_a_run_without_labels_check_or_sums_still_makes_a_page(tmp_path):
+    write_html(document(accuracy=None, check=None, command=None, layers=[]), tmp_path / "r.html")
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "the data has no labels" in text
+    assert "not run" in text
+
+
+def test_a_network_without_multipliers_says_0():
+    text = render_html(document(layers=[adder("a", 9, 4)]))
+    assert "Multiplications an image, in hardware</h2><b>0</b>" in text
+
+
+def test_stacked_bars_stay_inside_the_drawing():
+    for tag, attributes in Page(render_html(document())).tags:
+        if tag == "rect":
+            assert float(attributes.get("x", 0)) + float(attributes["width"]) <= 1000.01

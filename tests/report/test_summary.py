@@ -1,0 +1,33 @@
+"""The summary is plain text in a pipe and says what the document says."""
+
+import io
+
+from rich.console import Console
+
+from adderhw.report.summary import print_summary
+from tests.report.example import document
+
+
+def printed(doc):
+    console = Console(file=io.StringIO(), width=100)
+    print_summary(doc, console)
+    return console.file.getvalue()
+
+
+def test_the_summary_says_accuracy_tallies_energies_ratio_and_check():
+    text = printed(document())
+    assert "top-1 accuracy: 95.00 % (190 of 200), top-5 100.00 %" in text
+    assert "as papers count: mul 2,048, add 29,696, xnor 0" in text
+    assert "sub:8 13,824" in text
+    assert "Horowitz 2014, 45 nm" in text
+    assert "accumulators ANN 16 bit, CNN 24 bit" in text
+    assert "check: 4,096 integers of 8 images against onnxruntime, 0 mismatches" in text
+
+
+def test_a_pipe_gets_no_escape_codes_and_names_are_no_markup():
+    model = {"path": "[red]x[/red].onnx", "sha256": "0", "domain_version": 1, "parameters": 1}
+    text = printed(document(model=model, accuracy=None, check=None))
+    assert "\x1b" not in text
+    assert "[red]x[/red].onnx" in text
+    assert "no labels" in text
+    assert "check: not run" in text
