@@ -1,0 +1,129 @@
+"""The command line of the simulator: python -m adderhw.simulate [MODEL]."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from adderhw.errors import AdderHwError
+from adderhw.files import check_writable
+
+PROGRAM = "python -m adderhw.simulate"
+EXAMPLES = f"""Examples:
+
+  {PROGRAM}                                  the digits network that ships, on its 357 test images
+
+  {PROGRAM} ann_int8.onnx --data cifar10 --report report.html --json report.json
+
+  {PROGRAM} --check ort                      compare every integer with onnxruntime
+
+  {PROGRAM} --accumulator-bits 12 --overflow saturate
+"""
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.command(epilog=EXAMPLES)
+def command(
+    model: Annotated[Path | None, typer.Argument(help="Integer ONNX file; without it the digits network that ships.")] = None,
+    data: Annotated[str, typer.Option(help="Data set (digits, cifar10, fashion-mnist) or a .npy/.npz file with x and y.")] = "digits",
+    split: Annotated[str, typer.Option(help="Split of the data set: train or test.")] = "test",
+    limit: Annotated[int | None, typer.Option(help="Only the first LIMIT images.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Images per batch.")] = 128,
+    threads: Annotated[int | None, typer.Option(help="Threads; default all cores. Results do not depend on it.")] = None,
+    kernel: Annotated[str | None, typer.Option(help="Kernel path: avx512, avx2 or portable; default the fastest here.")] = None,
+    energy: Annotated[str, typer.Option(help="Energy tables, comma-separated names or .toml files.")] = "horowitz45,qtools45",
+    check: Annotated[str | None, typer.Option(help="'ort': compare every tensor with stock onnxruntime.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the report as one HTML file.")] = None,
+    json_path: Annotated[Path | None, typer.Option("--json", help="Write the results as JSON (schema 1).")] = None,
+    csv_path: Annotated[Path | None, typer.Option("--csv", help="Write a row per layer as CSV.")] = None,
+    trace: Annotated[Path | None, typer.Option(help="Write every tensor as DIR/NAME.npy with an index.")] = None,
+    accumulator_bits: Annotated[int, typer.Option(help="Width of the adder layers' accumulators; 0: wide enough.")] = 0,
+    overflow: Annotated[str, typer.Option(help="What a narrow accumulator does: wrap or saturate.")] = "wrap",
+    accumulate_all: Annotated[bool, typer.Option(help="Apply --accumulator-bits to convolution and linear layers too.")] = False,
+) -> None:
+    """Simulate an integer adder network bit for bit; tally its operations and price them."""
+    from adderhw.report import page, summary, tables
+    from adderhw.simulation import SHIPPED_MODEL, simulate
+
+    writers = {report: page.write_html, json_path: tables.write_json, csv_path: tables.write_csv}
+    for path in filter(None, writers):
+        check_writable(path)
+    with progress_bar() as progress:
+        document = simulate(
+            model or SHIPPED_MODEL,
+            data=data,
+            split=split,
+            limit=limit,
+            batch_size=batch_size,
+            threads=threads,
+            path=kernel,
+            energy=[name for name in energy.split(",") if name],
+            check=check,
+            trace=trace,
+            accumulator_bits=accumulator_bits,
+            overflow=overflow,
+            accumulate_all=accumulate_all,
+            progress=progress,
+            command=shlex.join([*PROGRAM.split(), *sys.argv[1:]]),
+        )
+    summary.print_summary(document, Console())
+    for path, write in writers.items():
+        if path:
+            write(document, path)
+            print(f"{path}: written", file=sys.stderr)
+    if document["check"] and document["check"]["mismatches"]:
+        print(f"check failed: {document['check']['first']}", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+class progress_bar:  # noqa: N801 - used as a function
+    """A context that gives simulate's progress callback: a bar on a terminal, None in a pipe."""
+
+    def __enter__(self):
+        if not sys.stderr.isatty():
+            self.bar = None
+            return None
+        from rich.progress import Progress
+
+        self.bar = Progress(console=Console(stderr=True), transient=True)
+        self.bar.start()
+        task = self.bar.add_task("images")
+        return lambda done, total: self.bar.update(task, completed=done, total=total)
+
+    def __exit__(self, *_):
+        if self.bar:
+            self.bar.stop()
+
+
+def run_app(application, program):
+    """Runs a typer app; bad input is one line on stderr and exit code 2, never a traceback."""
+    try:
+        code = application(prog_name=program, standalone_mode=False)
+    except AdderHwError as error:
+        fail(" ".join(str(error).split()))
+    except typer.Exit as done:
+        code = done.exit_code
+    except typer.Abort:
+        fail("interrupted", 1)
+    except KeyboardInterrupt:
+        fail("interrupted", 1)
+    except Exception as error:
+        # typer's usage errors (unknown option, not a number) come as click exceptions with an exit code.
+        if not hasattr(error, "format_message"):
+            raise
+        fail(f"{error.format_message()} (see {program} --help)")
+    sys.exit(code or 0)
+
+
+def fail(message, code=2):
+    """Prints one line on stderr and exits."""
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def main() -> None:
+    """Entry point of `python -m adderhw.simulate` and `adderhw-simulate`."""
+    run_app(app, PROGRAM)

@@ -1,0 +1,101 @@
+"""Turns a data set or an array file into batches of a model's own input, without holding them all."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from adderhw import datasets
+from adderhw.errors import DataError, ModelError
+
+ARRAY_SUFFIXES = (".npy", ".npz")
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Images for a model. values: (N, …) as stored; labels: int64 (N,) or None; batch(a, b) gives model input.
+
+    mean, std: float32 (C, 1, 1) in pixel units where the values are pixels to be normalised, else None.
+    """
+
+    name: str
+    split: str | None
+    values: np.ndarray
+    labels: np.ndarray | None
+    mean: np.ndarray | None = None
+    std: np.ndarray | None = None
+
+    def __len__(self):
+        return len(self.values)
+
+    def batch(self, start, stop):
+        """The model's input for samples start … stop − 1."""
+        part = np.asarray(self.values[start:stop])
+        return part if self.mean is None else (part.astype(np.float32) - self.mean) / self.std
+
+
+def open_samples(graph, data, split, limit):
+    """The Samples of `data` (a data set's name, or a .npy/.npz file with x and optionally y) for `graph`'s input.
+
+    Raises DataError for unknown names, unreadable files and arrays that do not fit the input.
+    """
+    if len(graph.inputs) != 1:
+        raise ModelError(f"model: found {len(graph.inputs)} inputs, expected 1 to feed it from a data set")
+    if limit is not None and limit < 1:
+        raise DataError(f"limit: found {limit}, expected at least 1")
+    if str(data).endswith(ARRAY_SUFFIXES):
+        samples = from_file(Path(data), limit)
+    else:
+        dataset = datasets.load(data, split, limit=limit)
+        samples = Samples(dataset.name, dataset.split, dataset.images, dataset.labels)
+    return normalised(graph, samples)
+
+
+def from_file(path, limit):
+    """Samples from an array file; `x` and `y` in an .npz, x alone in an .npy. Never unpickles."""
+    try:
+        loaded = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise DataError(f"{path}: found no such file, expected a .npy or .npz array file") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path}: found no readable array file ({error}), expected .npy or .npz without objects") from None
+    if isinstance(loaded, np.ndarray):
+        return Samples(path.name, None, loaded[:limit], None)
+    with loaded:
+        if "x" not in loaded:
+            raise DataError(f"{path}: found arrays {sorted(loaded)}, expected x (images) and optionally y (labels)")
+        x, y = loaded["x"][:limit], loaded["y"][:limit] if "y" in loaded else None
+    if y is not None and (y.ndim != 1 or len(y) != len(x) or y.dtype.kind not in "iu"):
+        raise DataError(f"{path}: found y of {y.dtype} and shape {list(y.shape)}, expected {len(x)} integer labels")
+    return Samples(path.name, None, x, None if y is None else y.astype(np.int64))
+
+
+def normalised(graph, samples):
+    """The samples with the model's stated normalisation where they are pixels and its input is float."""
+    (tensor,) = graph.inputs
+    where = f"data {samples.name!r} for input {tensor.name!r}"
+    shape, values = tensor.shape[1:], samples.values
+    if values.ndim != len(tensor.shape) or values.shape[1:] != shape or not len(values):
+        raise DataError(f"{where}: found shape {list(values.shape)}, expected [N, {', '.join(map(str, shape))}]")
+    if values.dtype == tensor.dtype:
+        return samples
+    if values.dtype != np.uint8 or not tensor.is_float:
+        raise DataError(f"{where}: found dtype {values.dtype}, expected {tensor.dtype}")
+    mean, std = normalisation(graph, shape[0])
+    return Samples(samples.name, samples.split, values, samples.labels, mean, std)
+
+
+def normalisation(graph, channels):
+    """(mean, std) float32 (C, 1, 1) from the model's metadata `adderhw.preprocess`, in pixel units."""
+    text = graph.metadata.get("adderhw.preprocess")
+    if text is None:
+        raise DataError("model: found no metadata adderhw.preprocess, expected mean and std to normalise pixels with")
+    try:
+        stated = json.loads(text)
+        mean, std = (np.asarray(stated[key], np.float32).reshape(-1, 1, 1) for key in ("mean", "std"))
+    except (ValueError, KeyError, TypeError):
+        raise ModelError(f"metadata adderhw.preprocess: found {text[:80]!r}, expected JSON with mean and std") from None
+    if {len(mean), len(std)} - {1, channels} or not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
+        raise ModelError(f"metadata adderhw.preprocess: found {text[:80]!r}, expected {channels} finite means and stds above 0")
+    return mean, std

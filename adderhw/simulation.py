@@ -1,0 +1,196 @@
+"""The Python API: load an integer model, run it on arrays, simulate it on a data set with tallies and energies."""
+
+import hashlib
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numba
+import numpy as np
+
+from adderhw.cost.energy import load_table
+from adderhw.errors import AdderHwError
+from adderhw.fixed import bits_for
+from adderhw.graph import Graph
+from adderhw.kernels import Accumulator
+from adderhw.onnx_reader import load_proto, read_graph
+from adderhw.ops.base import DOMAIN_VERSION
+from adderhw.ort_check import OrtCheck
+from adderhw.plan import Plan
+from adderhw.report.document import AccumulatorStats, LayerResult, build_document
+from adderhw.samples import open_samples
+from adderhw.trace import Trace
+
+DEFAULT_TABLES = ("horowitz45", "qtools45")
+SHIPPED_MODEL = Path(__file__).parent / "models" / "digits_int8.onnx"
+OVERFLOWS = ("wrap", "saturate")
+
+
+@dataclass(frozen=True)
+class Model:
+    """An integer model as read from a file: its Graph, path and SHA-256."""
+
+    graph: Graph
+    path: Path
+    sha256: str
+
+    def run(self, x, *, path=None):
+        """The first output for the batch `x` (N, …) in ONNX layout, of the input's dtype."""
+        outputs = Plan(self.graph, path=path).run({self.graph.inputs[0].name: x})
+        return outputs[self.graph.outputs[0]]
+
+
+def load(path=SHIPPED_MODEL):
+    """The Model in the integer ONNX file `path` (default: the digits network that ships). Raises ModelError."""
+    graph = read_graph(path)
+    return Model(graph, Path(path), hashlib.sha256(Path(path).read_bytes()).hexdigest())
+
+
+def simulate(
+    model=SHIPPED_MODEL,
+    *,
+    data="digits",
+    split="test",
+    limit=None,
+    batch_size=128,
+    threads=None,
+    path=None,
+    energy=DEFAULT_TABLES,
+    check=None,
+    trace=None,
+    accumulator_bits=0,
+    overflow="wrap",
+    accumulate_all=False,
+    progress=None,
+    command=None,
+):
+    """Runs `model` (a path or a Model) on `data` and returns the schema 1 document (docs/energy.md) as a dict.
+
+    data: a data set's name or a .npy/.npz file; split, limit: which of its images. batch_size: images per call.
+    threads: None for all cores; results do not depend on it. path: kernel path ('avx512', 'avx2', 'portable').
+    energy: names or paths of energy tables. check: 'ort' compares every tensor with onnxruntime.
+    trace: folder for every tensor as .npy. accumulator_bits, overflow: simulate adder accumulators of that
+    width that 'wrap' or 'saturate' (0: wide enough); accumulate_all: also those of convolutions.
+    progress: called with (images done, images in all). command: how to reproduce, for the report.
+    Raises AdderHwError subclasses for everything that does not fit.
+    """
+    model = model if isinstance(model, Model) else load(model)
+    check_call(batch_size, threads, check, accumulator_bits, overflow)
+    tables = [load_table(table) for table in energy]
+    samples = open_samples(model.graph, data, split, limit)
+    threads = set_threads(threads)
+    accumulator = Accumulator(accumulator_bits, overflow == "saturate")
+    started = perf_counter()
+    plan = Plan(
+        model.graph, path=path, accumulator=accumulator, accumulate_all=accumulate_all, keep_all=bool(check or trace)
+    )
+    warm_up(plan, samples)
+    compile_seconds = perf_counter() - started
+    checker = OrtCheck(load_proto(model.path), model.graph, threads) if check else None
+    with ExitStack() as stack:
+        tracer = stack.enter_context(Trace(trace, model.graph, len(samples))) if trace else None
+        logits, seconds = run_batches(plan, samples, batch_size, checker, tracer, progress)
+    return build_document(
+        model={
+            "path": str(model.path),
+            "name": model.graph.name,
+            "sha256": model.sha256,
+            "domain_version": DOMAIN_VERSION,
+            "parameters": model.graph.parameter_count,
+        },
+        data={"name": samples.name, "split": samples.split, "count": len(samples)},
+        accuracy=accuracy(logits, samples.labels),
+        layers=layer_results(plan),
+        tables=tables,
+        timing={
+            "threads": threads,
+            "images": len(samples),
+            "seconds": seconds,
+            "images_per_second": len(samples) / seconds,
+            "compile_seconds": compile_seconds,
+            "path": plan.options.path,
+            "fused": not plan.keep_all,
+        },
+        check=checker.result() if checker else None,
+        command=command,
+    )
+
+
+def check_call(batch_size, threads, check, accumulator_bits, overflow):
+    """Raises AdderHwError for an argument out of its range."""
+    if batch_size < 1:
+        raise AdderHwError(f"batch size: found {batch_size}, expected at least 1")
+    if threads is not None and not 1 <= threads <= numba.config.NUMBA_NUM_THREADS:
+        raise AdderHwError(f"threads: found {threads}, expected 1 to {numba.config.NUMBA_NUM_THREADS}")
+    if check not in (None, "ort"):
+        raise AdderHwError(f"check: found {check!r}, expected 'ort'")
+    if not 0 <= accumulator_bits <= 63 or accumulator_bits == 1:
+        raise AdderHwError(f"accumulator bits: found {accumulator_bits}, expected 2 to 63, or 0 for wide enough")
+    if overflow not in OVERFLOWS:
+        raise AdderHwError(f"overflow: found {overflow!r}, expected one of {', '.join(OVERFLOWS)}")
+    if check and accumulator_bits:
+        raise AdderHwError("check: found a narrowed accumulator, expected exact sums (onnxruntime has no such accumulator)")
+
+
+def set_threads(threads):
+    """Fixes how many threads the kernels use and returns the number."""
+    numba.set_num_threads(threads or numba.config.NUMBA_NUM_THREADS)
+    return numba.get_num_threads()
+
+
+def warm_up(plan, samples):
+    """Compiles (or loads from the cache) what the plan calls, and forgets what the run left behind."""
+    plan.run({plan.graph.inputs[0].name: samples.batch(0, 1)})
+    for stats in plan.stats.values():
+        stats[:] = 0
+    plan.seconds[:] = 0
+
+
+def run_batches(plan, samples, batch_size, checker, tracer, progress):
+    """(logits of all samples, seconds inside the simulator)."""
+    logits, seconds, name = [], 0.0, plan.graph.inputs[0].name
+    for start in range(0, len(samples), batch_size):
+        inputs = {name: samples.batch(start, start + batch_size)}
+        before = perf_counter()
+        tensors = plan.run(inputs)
+        seconds += perf_counter() - before
+        if checker:
+            checker.compare(inputs, tensors)
+        if tracer:
+            tracer.add({**inputs, **tensors})
+        logits.append(tensors[plan.graph.outputs[0]])
+        if progress:
+            progress(min(start + batch_size, len(samples)), len(samples))
+    return np.concatenate(logits), seconds
+
+
+def accuracy(logits, labels):
+    """top1, top5 and counts, None without labels; the lower class wins a tie, and top5 needs more than 5 classes."""
+    if labels is None or logits.ndim != 2:
+        return None
+    ranked = np.argsort(-logits.astype(np.float64), axis=1, kind="stable")
+    correct = int((ranked[:, 0] == labels).sum())
+    top5 = float((ranked[:, :5] == labels[:, None]).any(axis=1).mean()) if logits.shape[1] > 5 else None
+    return {"top1": correct / len(labels), "top5": top5, "correct": correct, "count": len(labels)}
+
+
+def layer_results(plan):
+    """A LayerResult per node: its work and what its accumulator showed over the images that ran."""
+    return [
+        LayerResult(work, accumulator_stats(plan, node) if node.name in plan.stats else None)
+        for node, work in zip(plan.graph.nodes, plan.graph.work(plan.options), strict=True)
+    ]
+
+
+def accumulator_stats(plan, node):
+    """The AccumulatorStats of a summing node."""
+    stats, out = plan.stats[node.name], plan.graph.tensors[node.output]
+    adder = node.op.startswith("Adder")
+    high, low = int(stats[0]), 0 if adder else int(stats[1])
+    return AccumulatorStats(
+        bound_bits=bits_for(out.lowest, out.highest)[0],
+        observed_bits=bits_for(low, high)[0],
+        observed_max=max(high, -low),
+        overflows=int(stats[1] if adder else stats[2]),
+    )
