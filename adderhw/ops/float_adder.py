@@ -3,6 +3,7 @@
 from adderhw.ops.base import Attribute, Op
 from adderhw.ops.convolution import ABSOLUTE_DIFFERENCES, ATTRIBUTES, UNFOLD
 
+GEMM_ATTRIBUTES = {"transB": Attribute("int", 1)}
 FLOAT_TYPES = {"x": ("T", "float"), "w": ("T", "float"), "y": ("T", "float")}
 
 
@@ -35,7 +36,7 @@ class AdderGemm(Op):
 
     name = "AdderGemm"
     inputs = ("x", "w")
-    attributes = {"transB": Attribute("int", 1)}
+    attributes = GEMM_ATTRIBUTES
     types = FLOAT_TYPES
     body = """
   axis_o = Constant <value_ints = [0]> ()
