@@ -43,7 +43,7 @@ def write_atomic(path, data):
 
 
 def _temporary(path):
-    return path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.tmp")
+    return path.with_name(f".adderhw-{secrets.token_hex(6)}.tmp")
 
 
 def _unwritable(path, error):

@@ -67,7 +67,6 @@ def build_document(*, model, data, accuracy, layers, tables, timing, check, comm
             baseline.name: {
                 "title": baseline.title,
                 **_totals(rival, works, tables),
-                "accumulator_bits": _accumulator_range(rival, works),
                 "assumptions": baseline.assumptions,
             }
             for baseline, rival in rivals.items()
@@ -131,6 +130,7 @@ def _totals(works, originals, tables):
         "events": tally_by_name(events),
         "energy_pj": _energies(events, tables),
         "energy_by_cause": _by_cause(works, originals, tables),
+        "accumulator_bits": _accumulator_range(works, originals),
     }
 
 

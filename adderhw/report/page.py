@@ -1,8 +1,10 @@
 """Writes a report document as one self-contained HTML page: inline styles and SVG, no script, no request."""
 
+import re
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from adderhw.files import write_atomic
 from adderhw.report.document import CAUSES
@@ -23,7 +25,9 @@ def render_html(document):
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(count=count_text, energy=energy_text, percent=percent_text, ratio=ratio_text)
+    environment.filters.update(
+        count=count_text, energy=energy_text, percent=percent_text, ratio=ratio_text, breakable=_breakable
+    )
     return environment.get_template("report.html.j2").render(
         document=document,
         causes=CAUSES,
@@ -33,6 +37,11 @@ def render_html(document):
         multiplications=multiplications(document["totals"]["events"]),
         prices_by_basis=_prices_by_basis(document),
     )
+
+
+def _breakable(name):
+    """The escaped name, with a chance to break the line after each dot and slash."""
+    return Markup(re.sub(r"([./])", r"\1<wbr>", escape(name)))
 
 
 def _comparison(document, source):
