@@ -1,14 +1,7 @@
 """Writes a Graph as an integer ONNX file that a stock onnxruntime executes with identical integers.
 
 The file: IR 10, opset 21, domain adderhw version 1, every attribute on every node, and the functions of the custom
-ops that occur. Formats travel in graph.quantization_annotation, one TensorAnnotation per tensor, with the keys
-
-    finn_datatype        'UINT8', 'INT12', …: signedness and width; the key that QONNX and FINN read
-    adderhw.scale        the float64 scale as Python's repr writes it (it reads back exactly); absent: none stated
-    adderhw.zero_point   the zero point as a decimal integer; absent: 0
-
-The values stand in the annotation itself. ONNX's SCALE_TENSOR and ZERO_POINT_TENSOR would have to name initializers,
-and onnxruntime 1.32 logs a warning for each initializer that no node reads, two per tensor.
+ops that occur. Formats travel as quantization annotations, in the encoding of adderhw/annotations.py.
 """
 
 from pathlib import Path
@@ -16,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from adderhw.annotations import add_format
 from adderhw.errors import AdderHwError
 from adderhw.files import write_atomic
 from adderhw.fixed import Rounding
@@ -25,7 +19,6 @@ from export.bodies import COMPUTE_LIMITS, OPSET, function_of
 
 IR_VERSION = 10
 BATCH = "N"
-DATATYPE_KEY, SCALE_KEY, ZERO_POINT_KEY = "finn_datatype", "adderhw.scale", "adderhw.zero_point"
 
 
 def write_graph(graph, path):
@@ -118,15 +111,7 @@ def annotate(proto, graph):
     """Adds a quantization annotation for every integer activation and every tensor whose format is stated."""
     for name, tensor in graph.tensors.items():
         if tensor.format is not None and (tensor.value is None or name in graph.formats):
-            annotation = proto.quantization_annotation.add(tensor_name=name)
-            for key, value in annotation_values(tensor.format).items():
-                annotation.quant_parameter_tensor_names.add(key=key, value=value)
-
-
-def annotation_values(fmt):
-    """Key → text of a Format's annotation, as the head of this file says."""
-    values = {DATATYPE_KEY: fmt.name.upper(), ZERO_POINT_KEY: str(fmt.zero_point)}
-    return values if fmt.scale is None else values | {SCALE_KEY: repr(float(fmt.scale))}
+            add_format(proto, name, tensor.format)
 
 
 def functions_of(graph):
