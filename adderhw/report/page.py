@@ -41,7 +41,7 @@ def render_html(document):
 
 def _breakable(name):
     """The escaped name, with a chance to break the line after each dot and slash."""
-    return Markup(re.sub(r"([./])", r"\1<wbr>", escape(name)))
+    return Markup(re.sub(r"([./])", r"\1<wbr>", str(escape(name))))
 
 
 def _comparison(document, source):

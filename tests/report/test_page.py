@@ -68,6 +68,10 @@ def test_the_page_shows_the_headlines():
     assert "accumulators ANN 16 bit, CNN 24 bit" in words
 
 
+def test_long_names_may_break_after_a_dot():
+    assert "block.<wbr>adder2" in render_html(document())
+
+
 def test_mismatches_are_shown():
     check = {"backend": "onnxruntime", "images": 8, "values": 4096, "mismatches": 7}
     assert "7 differ" in render_html(document(check=check))
