@@ -7,6 +7,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 
+from adderhw.annotations import read_formats
 from adderhw.errors import ModelError
 from adderhw.fixed import Format
 from adderhw.graph import Graph
@@ -163,8 +164,3 @@ def input_of(value, formats):
         return Tensor(value.name, (None, *dims[1:]), dtype)
     stated = formats.get(value.name) or Format(8 * dtype.itemsize, dtype.kind == "i")
     return integer_tensor(value.name, (None, *dims[1:]), dtype, stated.min, stated.max)
-
-
-def read_formats(graph):
-    """Tensor name → stated Format, from the quantization annotations; raises ModelError for a malformed one."""
-    return {}
