@@ -1,0 +1,482 @@
+"""Every jitted loop of the package: one file, because Numba's disk cache does not see edits across files.
+
+A convolution is a list of *units* (an image, a few small images or a band of rows). A unit copies the input it
+reads into a padded scratch, then fills blocks of exact sums with register tiles, and finishes each block
+(statistics, accumulator, requantisation) while its sums are in the first-level cache. A register tile is one
+intrinsic that emits LLVM vector code: P output positions by Q vectors of output channels stay in registers while
+the reduction runs over a table of offsets. Each lane belongs to one output channel, so nothing is summed across
+lanes. Which instruction a tile uses is chosen by the *type* of the `kind` argument, at compile time.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, prange, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
+
+
+def _sad(instruction):
+    """Multiplies nothing: |x − w| of 8 bytes summed into each 64-bit lane by vpsadbw."""
+
+    def emit(builder, kind, x, w):
+        vector, lanes = ir.VectorType(I8, 8 * kind.lanes), ir.VectorType(I64, kind.lanes)
+        psad = builder.module.declare_intrinsic(instruction, (), ir.FunctionType(lanes, [vector, vector]))
+        return builder.call(psad, [builder.bitcast(x, vector), builder.bitcast(w, vector)])
+
+    return emit
+
+
+def _multiply_pairs(instruction):
+    """Products of two int16 pairs summed into each 32-bit lane by vpmaddwd."""
+
+    def emit(builder, kind, x, w):
+        vector, lanes = ir.VectorType(I16, 2 * kind.lanes), ir.VectorType(I32, kind.lanes)
+        madd = builder.module.declare_intrinsic(instruction, (), ir.FunctionType(lanes, [vector, vector]))
+        return builder.call(madd, [builder.bitcast(x, vector), builder.bitcast(w, vector)])
+
+    return emit
+
+
+def _widened(builder, kind, value):
+    lanes = ir.VectorType(kind.lane, kind.lanes)
+    return value if value.type == lanes else builder.sext(value, lanes)
+
+
+def _absolute_difference(builder, kind, x, w):
+    """|x − w| of one int32 per lane, in any CPU's own vector instructions."""
+    difference = builder.sub(_widened(builder, kind, x), _widened(builder, kind, w))
+    negated = builder.neg(difference)
+    return builder.select(builder.icmp_signed(">", difference, negated), difference, negated)
+
+
+def _product(builder, kind, x, w):
+    """x·w of one int32 per lane, in any CPU's own vector instructions."""
+    return builder.mul(_widened(builder, kind, x), _widened(builder, kind, w))
+
+
+class Sad256(NamedTuple):
+    """vpsadbw on 32 bytes. 4 positions × 2 vectors... see benchmarks/kernels.py."""
+
+    tag: int = 0
+    emit = staticmethod(_sad("llvm.x86.avx2.psad.bw"))
+    unit, lane, lanes, positions, vectors = I64, I64, 4, 6, 2
+
+
+class Sad512(NamedTuple):
+    """vpsadbw on 64 bytes; 16 accumulators of 32 registers."""
+
+    tag: int = 0
+    emit = staticmethod(_sad("llvm.x86.avx512.psad.bw.512"))
+    unit, lane, lanes, positions, vectors = I64, I64, 8, 8, 2
+
+
+class Multiply256(NamedTuple):
+    """vpmaddwd on 16 int16; products and sums are exact in int32 where the caller's bound says so."""
+
+    tag: int = 0
+    emit = staticmethod(_multiply_pairs("llvm.x86.avx2.pmadd.wd"))
+    unit, lane, lanes, positions, vectors = I32, I32, 8, 4, 2
+
+
+class Multiply512(NamedTuple):
+    """vpmaddwd on 32 int16."""
+
+    tag: int = 0
+    emit = staticmethod(_multiply_pairs("llvm.x86.avx512.pmaddw.d.512"))
+    unit, lane, lanes, positions, vectors = I32, I32, 16, 8, 1
+
+
+class Distance32(NamedTuple):
+    """|x − w| of int32 values in int32 sums, no instruction named: any CPU."""
+
+    tag: int = 0
+    emit = staticmethod(_absolute_difference)
+    unit, lane, lanes, positions, vectors = I32, I32, 8, 4, 2
+
+
+class Distance64(NamedTuple):
+    """|x − w| of int32 values in int64 sums, no instruction named: any CPU."""
+
+    tag: int = 0
+    emit = staticmethod(_absolute_difference)
+    unit, lane, lanes, positions, vectors = I32, I64, 8, 4, 1
+
+
+class Product32(NamedTuple):
+    """x·w of int32 values in int32 sums, no instruction named: any CPU."""
+
+    tag: int = 0
+    emit = staticmethod(_product)
+    unit, lane, lanes, positions, vectors = I32, I32, 8, 4, 2
+
+
+class Product64(NamedTuple):
+    """x·w of int32 values in int64 sums, no instruction named: any CPU."""
+
+    tag: int = 0
+    emit = staticmethod(_product)
+    unit, lane, lanes, positions, vectors = I32, I64, 8, 4, 1
+
+
+class Layout(NamedTuple):
+    """What a compiled convolution must know besides its arrays; all int64, sizes in elements of the padded input."""
+
+    batch: int
+    height: int
+    width: int
+    channels: int
+    groups: int
+    padded_channels: int  # of one group, a multiple of the tile's unit
+    window_rows: int  # input rows under one output row: dilation · (kernel − 1) + 1
+    stride_h: int
+    pad_top: int
+    pad_left: int
+    padded_width: int
+    out_h: int
+    out_w: int
+    outputs: int  # of one group
+    tiles: int  # channel tiles of one group
+    tile_positions: int
+    tile_channels: int
+    taps: int  # units of the reduction
+    weight_step: int  # bytes of one tile's packed weights
+    copy: int  # 1: the input must be copied (padding, channel padding, sign or zero point)
+    flip: int  # xor of each input element, 0x80 makes int8 order-preserving uint8
+    shift: int  # subtracted from each input element
+    fill: int  # what padding holds after flip and shift
+    unit_images: int
+    unit_rows: int
+    units_per_band: int  # units that share one group of images
+    block: int  # positions whose sums are finished together
+    limit_low: int  # accumulator range; limited = 0: exact
+    limit_high: int
+    limited: int
+    saturate: int
+    track: int  # 1: fill the statistics
+    mode: int  # requantisation: 0 none, 1 int32, 2 int64
+    corrected: int  # 1: the rounding mode depends on the value (half_even, half_away)
+    qmin: int
+    qmax: int
+    run: int  # consecutive sums finished with one pass over the requantisation table
+    run_step: int  # sums from one run to the next
+    run_tables: int  # runs after which the table repeats
+
+
+LAYOUT_SIZE = len(Layout._fields)
+
+
+def _pointer(context, builder, array_type, array, offset, element):
+    """Pointer of LLVM type `element`* to the `offset`-th element of a Numba array."""
+    data = cgutils.create_struct_proxy(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [offset]), element.as_pointer())
+
+
+def _store_sums(builder, kind, row, s, step):
+    """Stores the accumulators of one position; vpsadbw lanes hold int64 < 2^32 that pair up into int32."""
+    if kind.unit == I64:
+        pairs = zip(row[::2], row[1::2], strict=True)
+        shift = ir.Constant(row[0].type, [32] * kind.lanes)
+        row = [builder.or_(even, builder.shl(odd, shift)) for even, odd in pairs]
+    for q, value in enumerate(row):
+        at = builder.gep(s, [builder.add(step, ir.Constant(I64, q * _lanes_stored(kind)))])
+        builder.store(value, builder.bitcast(at, value.type.as_pointer()), align=4)
+
+
+def _lanes_stored(kind):
+    return 2 * kind.lanes if kind.unit == I64 else kind.lanes
+
+
+def _emit_tile(builder, kind, x, starts, taps, count, w, s, stride):
+    """The tile's loop: accumulators[p][q] += op(broadcast x of position p, weight vector q) over `count` taps."""
+    lanes, vector = ir.VectorType(kind.lane, kind.lanes), ir.VectorType(kind.unit, kind.lanes)
+    rows = [builder.gep(x, [start]) for start in starts]
+    entry, loop, done = builder.block, builder.append_basic_block("taps"), builder.append_basic_block("done")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    t = builder.phi(I64)
+    sums = [[builder.phi(lanes) for _ in range(kind.vectors)] for _ in range(kind.positions)]
+    offset = builder.load(builder.gep(taps, [t]))
+    w_at = builder.bitcast(builder.gep(w, [builder.mul(t, ir.Constant(I64, kind.vectors))]), vector.as_pointer())
+    weights = [builder.load(builder.gep(w_at, [ir.Constant(I64, q)]), align=4) for q in range(kind.vectors)]
+    new = []
+    for p, row in enumerate(rows):
+        at = builder.bitcast(builder.gep(row, [offset]), kind.unit.as_pointer())
+        unit = builder.load(at, align=1)
+        first = builder.insert_element(ir.Constant(vector, ir.Undefined), unit, ir.Constant(I32, 0))
+        zeros = ir.Constant(ir.VectorType(I32, kind.lanes), [0] * kind.lanes)
+        splat = builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), zeros)
+        new.append([builder.add(sums[p][q], kind.emit(builder, kind, splat, weights[q])) for q in range(kind.vectors)])
+    following = builder.add(t, ir.Constant(I64, 1))
+    builder.cbranch(builder.icmp_signed("<", following, count), loop, done)
+    for phi, first, value in [(t, ir.Constant(I64, 0), following)] + [
+        (sums[p][q], ir.Constant(lanes, [0] * kind.lanes), new[p][q])
+        for p in range(kind.positions)
+        for q in range(kind.vectors)
+    ]:
+        phi.add_incoming(first, entry)
+        phi.add_incoming(value, loop)
+    builder.position_at_end(done)
+    for p, row in enumerate(new):
+        _store_sums(builder, kind, row, s, builder.mul(stride, ir.Constant(I64, p)))
+
+
+@intrinsic
+def _tile(typing_context, kind, source, base, positions, first, last, taps, count, w, w_at, sums, sums_at, stride):
+    """One register tile of sums, int32 or int64, at sums[sums_at + p·stride + channel].
+
+    Position p reads source[base + positions[min(first + p, last)] + taps[t]]; w is bytes, at w_at.
+    """
+    signature = types.void(
+        kind, source, types.int64, positions, types.int64, types.int64, taps, types.int64, w, types.int64, sums,
+        types.int64, types.int64,
+    )  # fmt: skip
+
+    def generate(context, builder, signature, values):
+        kinds = signature.args
+        kind = kinds[0].instance_class
+        _, source, base, positions, first, last, taps, count, w, w_at, sums, sums_at, stride = values
+        zero = ir.Constant(I64, 0)
+        x = _pointer(context, builder, kinds[1], source, base, kinds_element(context, kinds[1]))
+        table = _pointer(context, builder, kinds[3], positions, zero, I64)
+        starts = []
+        for p in range(kind.positions):
+            at = builder.add(first, ir.Constant(I64, p))
+            at = builder.select(builder.icmp_signed("<", at, last), at, last)
+            starts.append(builder.load(builder.gep(table, [at])))
+        weights = _pointer(context, builder, kinds[8], w, w_at, ir.VectorType(kind.unit, kind.lanes))
+        s = _pointer(context, builder, kinds[10], sums, sums_at, I64 if kind.lane == I64 != kind.unit else I32)
+        taps = _pointer(context, builder, kinds[6], taps, zero, I64)
+        _emit_tile(builder, kind, x, starts, taps, count, weights, s, stride)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def kinds_element(context, array_type):
+    """LLVM type of an array's element."""
+    return context.get_value_type(array_type.dtype)
+
+
+@intrinsic
+def _multiply_add(typing_context, s, m, c):
+    """s·m + c in int32; Numba alone would widen to int64 and halve the lanes."""
+    signature = types.int32(types.int32, types.int32, types.int32)
+
+    def generate(context, builder, signature, values):
+        return builder.add(builder.mul(values[0], values[1]), values[2])
+
+    return signature, generate
+
+
+@intrinsic
+def _shift_right(typing_context, t, n):
+    """t >> n in int32, arithmetic."""
+    signature = types.int32(types.int32, types.int32)
+
+    def generate(context, builder, signature, values):
+        return builder.ashr(values[0], values[1])
+
+    return signature, generate
+
+
+@njit(inline="never")
+def _track(s, low, high, statistics):
+    """Folds the exact sums s into statistics: [max, min, how many lie outside low…high]."""
+    largest, smallest = s[0], s[0]
+    for i in range(s.size):
+        largest, smallest = max(largest, s[i]), min(smallest, s[i])
+    statistics[0], statistics[1] = max(statistics[0], largest), min(statistics[1], smallest)
+    if largest > high or smallest < low:
+        outside = 0
+        for i in range(s.size):
+            outside += np.int64(s[i] > high) | np.int64(s[i] < low)
+        statistics[2] += outside
+
+
+@njit(inline="never")
+def _limit(s, low, high, saturate):
+    """What an accumulator of range low…high would hold instead of s, in place."""
+    mask = high - low
+    for i in range(s.size):
+        value = np.int64(s[i])
+        s[i] = min(value, high) if saturate else ((value - low) & mask) + low
+
+
+@njit(inline="never")
+def _requantise32(s, table, at, corrected, qmin, qmax, out):
+    """clip(round_shift(s·m + c, n)) in int32; table rows: m, c, n, added half, even mask, away mask."""
+    m, c, n = table[0][at:], table[1][at:], table[2][at:]
+    low, high = np.int32(qmin), np.int32(qmax)
+    if corrected:
+        half, even, away = table[3][at:], table[4][at:], table[5][at:]
+        for i in range(out.size):
+            t = _multiply_add(np.int32(s[i]), m[i], c[i])
+            t = np.int32(t + half[i] + (even[i] & _shift_right(t, n[i])) + (away[i] & (t >> 31)))
+            out[i] = min(max(_shift_right(t, n[i]), low), high)
+    else:
+        for i in range(out.size):
+            t = _multiply_add(np.int32(s[i]), m[i], c[i])
+            out[i] = min(max(_shift_right(t, n[i]), low), high)
+
+
+@njit(inline="never")
+def _requantise64(s, table, at, corrected, qmin, qmax, out):
+    """clip(round_shift(s·m + c, n)) in int64; table rows: m, c, n, added half, even mask, away mask."""
+    m, c, n = table[0][at:], table[1][at:], table[2][at:]
+    if corrected:
+        half, even, away = table[3][at:], table[4][at:], table[5][at:]
+        for i in range(out.size):
+            t = np.int64(s[i]) * m[i] + c[i]
+            t += half[i] + (even[i] & (t >> n[i])) + (away[i] & (t >> 63))
+            out[i] = min(max(t >> n[i], qmin), qmax)
+    else:
+        for i in range(out.size):
+            t = np.int64(s[i]) * m[i] + c[i]
+            out[i] = min(max(t >> n[i], qmin), qmax)
+
+
+@njit(inline="never")
+def _finish(sums, positions, table32, table64, d, out, statistics):
+    """Statistics, accumulator and requantisation of a block of `positions` output positions, run by run."""
+    total = positions * d.groups * d.outputs
+    for run in range((total + d.run - 1) // d.run):
+        first = run * d.run
+        size = min(d.run, total - first)
+        s, q = sums[run * d.run_step : run * d.run_step + size], out[first : first + size]
+        if d.track:
+            _track(s, d.limit_low, d.limit_high, statistics)
+        if d.limited:
+            _limit(s, d.limit_low, d.limit_high, d.saturate)
+        at = run % d.run_tables * d.run
+        if d.mode == 1:
+            _requantise32(s, table32, at, d.corrected, d.qmin, d.qmax, q)
+        elif d.mode == 2:
+            _requantise64(s, table64, at, d.corrected, d.qmin, d.qmax, q)
+        else:
+            for i in range(size):
+                q[i] = s[i]
+
+
+@njit(inline="never")
+def _blocks(kind, source, base, count, w, taps, positions, sums, table32, table64, d, out, out_at, statistics):
+    """The sums of `count` output positions, block by block; position p of the unit starts at positions[p]."""
+    group_stride = d.tiles * d.tile_channels
+    stride = d.groups * group_stride
+    for start in range(0, count, d.block):
+        stop = min(start + d.block, count)
+        for g in range(d.groups):
+            for tile in range(d.tiles):
+                w_at = (g * d.tiles + tile) * d.weight_step
+                column = g * group_stride + tile * d.tile_channels
+                for p in range(start, stop, d.tile_positions):
+                    _tile(
+                        kind, source, base + g * d.padded_channels, positions, p, count - 1, taps, d.taps, w, w_at,
+                        sums, (p - start) * stride + column, stride,
+                    )  # fmt: skip
+        first = (out_at + start) * d.groups * d.outputs
+        _finish(sums, stop - start, table32, table64, d, out[first:], statistics)
+
+
+@njit(inline="never")
+def _copy_row(x, at, padded, to, columns, d):
+    """Copies `columns` pixels of one image row, each group's channels padded, each element flipped and shifted."""
+    group_channels = d.channels // d.groups
+    if group_channels == d.padded_channels:
+        size = columns * d.channels
+        source, target = x[at : at + size], padded[to : to + size]
+        if d.flip == 0 and d.shift == 0:
+            for i in range(size):
+                target[i] = source[i]
+        else:
+            for i in range(size):
+                target[i] = (source[i] ^ d.flip) - d.shift
+        return
+    for _ in range(columns * d.groups):
+        for c in range(group_channels):
+            padded[to + c] = (x[at + c] ^ d.flip) - d.shift
+        at += group_channels
+        to += d.padded_channels
+
+
+@njit(inline="never")
+def _fill(padded, to, columns, d):
+    """Writes `columns` pixels of padding, zero in the padded channels."""
+    if d.channels == d.groups * d.padded_channels:
+        padded[to : to + columns * d.channels] = d.fill
+        return
+    for pixel in range(columns * d.groups):
+        for c in range(d.channels // d.groups):
+            padded[to + pixel * d.padded_channels + c] = d.fill
+
+
+@njit(inline="never")
+def _pad(x, image, images, row, rows, d, padded):
+    """Copies input rows row … row + rows of `images` images into padded, which holds zeros where channels are padded."""
+    pixel = d.groups * d.padded_channels
+    inside = max(min(d.width, d.padded_width - d.pad_left), 0)
+    for i in range(images):
+        for r in range(rows):
+            to = (i * rows + r) * d.padded_width * pixel
+            if 0 <= row + r < d.height:
+                _fill(padded, to, d.pad_left, d)
+                at = ((image + i) * d.height + row + r) * d.width * d.channels
+                _copy_row(x, at, padded, to + d.pad_left * pixel, inside, d)
+                right = d.pad_left + inside
+                _fill(padded, to + right * pixel, d.padded_width - right, d)
+            else:
+                _fill(padded, to, d.padded_width, d)
+
+
+@njit(inline="never")
+def _unit(kind, unit, x, like, w, taps, positions, sums_like, table32, table64, d, out, statistics):
+    """One unit of work: a band of output rows of one image, or a few whole images."""
+    band, part = divmod(unit, d.units_per_band)
+    image, row = band * d.unit_images, part * d.unit_rows
+    images, rows = min(d.unit_images, d.batch - image), min(d.unit_rows, d.out_h - row)
+    count, out_at = images * rows * d.out_w, (image * d.out_h + row) * d.out_w
+    capacity = (min(d.block, count) + d.tile_positions) * d.groups * d.tiles * d.tile_channels
+    sums = np.empty(capacity, sums_like.dtype)
+    if d.copy:
+        in_rows = (rows - 1) * d.stride_h + d.window_rows
+        size = images * in_rows * d.padded_width * d.groups * d.padded_channels
+        padded = (
+            np.empty(size, like.dtype) if d.channels == d.groups * d.padded_channels else np.zeros(size, like.dtype)
+        )
+        _pad(x, image, images, row * d.stride_h - d.pad_top, in_rows, d, padded)
+        _blocks(kind, padded, 0, count, w, taps, positions, sums, table32, table64, d, out, out_at, statistics)
+    else:
+        base = (image * d.height + row * d.stride_h) * d.width * d.channels
+        _blocks(kind, x, base, count, w, taps, positions, sums, table32, table64, d, out, out_at, statistics)
+
+
+def _convolution(kind, units, x, like, w, taps, positions, sums_like, table32, table64, layout, out, statistics):
+    """All units; kind: one of the tile classes; x, out: flat NHWC; statistics: int64 (units, 3)."""
+    d = Layout(
+        layout[0], layout[1], layout[2], layout[3], layout[4], layout[5], layout[6], layout[7], layout[8], layout[9],
+        layout[10], layout[11], layout[12], layout[13], layout[14], layout[15], layout[16], layout[17], layout[18],
+        layout[19], layout[20], layout[21], layout[22], layout[23], layout[24], layout[25], layout[26], layout[27],
+        layout[28], layout[29], layout[30], layout[31], layout[32], layout[33], layout[34], layout[35], layout[36],
+        layout[37], layout[38],
+    )  # fmt: skip
+    for unit in prange(units):
+        _unit(kind, unit, x, like, w, taps, positions, sums_like, table32, table64, d, out, statistics[unit])
+
+
+convolution_serial = njit(cache=True)(_convolution)
+convolution_parallel = njit(cache=True, parallel=True)(_convolution)
+
+
+@njit(cache=True, parallel=True)
+def requantise(s, table32, table64, mode, corrected, qmin, qmax, out):
+    """Requantises flat s into flat out, one table's length of elements at a time; mode 1: int32, 2: int64."""
+    size = table32.shape[1] if mode == 1 else table64.shape[1]
+    for run in prange((s.size + size - 1) // size):
+        first, last = run * size, min(run * size + size, s.size)
+        if mode == 1:
+            _requantise32(s[first:last], table32, 0, corrected, qmin, qmax, out[first:last])
+        else:
+            _requantise64(s[first:last], table64, 0, corrected, qmin, qmax, out[first:last])

@@ -1,0 +1,355 @@
+"""Adder and integer convolutions: weights packed once for a kernel path, then exact sums and a fused epilogue."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+from adderhw.errors import AdderHwError
+from adderhw.kernels import compiled
+from adderhw.kernels.geometry import Geometry
+from adderhw.kernels.paths import choose_path
+from adderhw.kernels.requantise import (
+    MIN_RUN,
+    NO_REQUANT,
+    Accumulator,
+    Tables,
+    check_requant,
+    pack_tables,
+    requant_fits_int32,
+)
+
+ADDER_KINDS = {"avx512": compiled.Sad512, "avx2": compiled.Sad256}
+INTEGER_KINDS = {"avx512": compiled.Multiply512, "avx2": compiled.Multiply256}
+EXACT = Accumulator()
+BLOCK_BYTES = 16 * 1024  # of sums finished together: half of a first-level data cache
+MIN_BLOCK, MAX_BLOCK = 48, 512  # positions: fewer would stream the weights too often
+UNIT_POSITIONS = 64  # small images are taken together until a unit has this many positions
+UNIT_BYTES = 128 * 1024  # padded input of one unit, to stay in the second-level cache
+SERIAL_TAPS = 300_000  # about 5 µs of work: below it threads cost more than they gain
+REMEMBERED = 16  # prepared calls per layer
+FLIPS = {"uint8": 0, "int8": 0x80, "uint16": 0, "int16": 0x8000}
+NO_LIMIT = (-(2**63), 2**63 - 1)
+
+
+@dataclass(frozen=True, eq=False)
+class PackedConv:
+    """Weights laid out for one tile kind, with what the compiled loop must know about them.
+
+    shape: (O, C / groups, kh, kw). bound: exact largest |sum| of each output channel, Python integers (O,).
+    prepared: the last calls' set-up by input shape, zero point, threads, Requant and accumulator.
+    """
+
+    kind: type
+    geometry: Geometry
+    shape: tuple[int, int, int, int]
+    x_dtype: np.dtype
+    w: np.ndarray
+    bound: tuple[int, ...]
+    signed: bool
+    prepared: dict = field(default_factory=dict, repr=False)
+
+
+class PackedAdderConv(PackedConv):
+    """Weights for adder_conv; made by pack_adder_conv."""
+
+
+class PackedIntegerConv(PackedConv):
+    """Weights for integer_conv; made by pack_integer_conv."""
+
+
+class Prepared(NamedTuple):
+    """One call's set-up: what depends on shapes, zero point, threads, Requant and accumulator, not on values."""
+
+    function: object
+    units: int
+    taps: np.ndarray
+    positions: np.ndarray
+    layout: np.ndarray
+    tables: Tables
+    out_shape: tuple[int, int, int, int]
+    statistics: np.ndarray
+
+
+class Scratch(NamedTuple):
+    """Empty arrays that carry the element types of a kind's padded input and sums."""
+
+    padded: np.ndarray
+    sums: np.ndarray
+
+
+INT8, INT16, INT32, INT64 = (np.empty(0, dtype) for dtype in (np.uint8, np.int16, np.int32, np.int64))
+SCRATCH = {
+    compiled.Sad256: Scratch(INT8, INT32),
+    compiled.Sad512: Scratch(INT8, INT32),
+    compiled.Multiply256: Scratch(INT16, INT32),
+    compiled.Multiply512: Scratch(INT16, INT32),
+    compiled.Distance32: Scratch(INT32, INT32),
+    compiled.Distance64: Scratch(INT32, INT64),
+    compiled.Product32: Scratch(INT32, INT32),
+    compiled.Product64: Scratch(INT32, INT64),
+}
+
+
+def _unit_elements(kind):
+    """Elements of the padded input in one unit of the reduction: 8 bytes, 2 int16 or 1 int32."""
+    return kind.unit.width // (8 * SCRATCH[kind].padded.itemsize)
+
+
+def _stored_lanes(kind):
+    """Sums that one store writes: vpsadbw's int64 lanes are stored as pairs of int32."""
+    return kind.lanes * (kind.unit.width // 32)
+
+
+def _tile_channels(kind):
+    return kind.lanes * kind.vectors
+
+
+def check_weights(w, geometry):
+    """Raises AdderHwError unless w is (O, C / groups, kh, kw) of 8 or 16 bits and fits the geometry."""
+    geometry.check()
+    if w.ndim != 4 or w.dtype.name not in FLIPS or w.size == 0:
+        raise AdderHwError(
+            f"weights: found {w.dtype} of shape {w.shape}, expected (O, C/groups, kh, kw) of {', '.join(FLIPS)}"
+        )
+    if w.shape[0] % geometry.groups:
+        raise AdderHwError(f"weights: found {w.shape[0]} output channels, expected a multiple of {geometry.groups}")
+
+
+def _lay_out(w, groups, kind):
+    """w (O, C/groups, kh, kw) → bytes [group][channel tile][tap][vector][lane][element of the unit]."""
+    outputs, channels, kernel_h, kernel_w = w.shape
+    elements, tile = _unit_elements(kind), _tile_channels(kind)
+    tiles, units = -(-outputs // groups // tile), -(-channels // elements)
+    padded = np.zeros((groups, tiles * tile, kernel_h, kernel_w, units * elements), SCRATCH[kind].padded.dtype)
+    padded[:, : outputs // groups, :, :, :channels] = w.reshape(groups, -1, *w.shape[1:]).transpose(0, 1, 3, 4, 2)
+    taps = padded.reshape(groups, tiles, tile, kernel_h * kernel_w * units, elements)
+    if kind.unit.width == 64:  # neighbouring channels sit in neighbouring vectors: _store_sums interleaves them
+        taps = taps.reshape(groups, tiles, kind.vectors // 2, kind.lanes, 2, -1, elements).swapaxes(3, 4)
+        taps = taps.reshape(groups, tiles, tile, -1, elements)
+    return np.ascontiguousarray(taps.swapaxes(2, 3)).reshape(-1).view(np.uint8)
+
+
+def pack_adder_conv(w, geometry, path=None, x_range=None):
+    """Packs adder weights (O, C/groups, kh, kw), uint8/int8/uint16/int16, for inputs of the same dtype.
+
+    x_range: (lowest, highest) input value, default the dtype's; the exact bound Σ max(w − lo, hi − w) rests on it
+    and decides whether int32 sums suffice. Raises AdderHwError for bad weights, geometry or path.
+    """
+    w, path = np.asarray(w), choose_path(path)
+    check_weights(w, geometry)
+    info = np.iinfo(w.dtype)
+    low, high = x_range or (info.min, info.max)
+    wide = w.astype(np.int64)
+    bound = tuple(np.maximum(wide - low, high - wide).reshape(len(w), -1).sum(1).tolist())
+    exact32 = max(bound) < 2**31
+    kind = compiled.Distance32 if exact32 else compiled.Distance64
+    if exact32 and w.dtype.itemsize == 1:
+        kind = ADDER_KINDS.get(path, kind)
+    laid_out = _lay_out(wide + FLIPS[w.dtype.name], geometry.groups, kind)
+    return PackedAdderConv(kind, geometry, w.shape, w.dtype, laid_out, bound, False)
+
+
+def pack_integer_conv(w, w_zero_point, geometry, path=None, x_dtype=np.uint8, x_range=None):
+    """Packs ConvInteger weights (O, C/groups, kh, kw) of 8 or 16 bits; w_zero_point: an integer or one per channel.
+
+    x_range: (lowest, highest) input value, default that of x_dtype; the bound Σ |w − zw|·(highest − lowest)
+    decides whether int32 sums suffice. Raises AdderHwError for bad weights, dtype, geometry or path.
+    """
+    w, path, x_dtype = np.asarray(w), choose_path(path), np.dtype(x_dtype)
+    check_weights(w, geometry)
+    if x_dtype.name not in FLIPS:
+        raise AdderHwError(f"integer convolution: found input {x_dtype}, expected one of {', '.join(FLIPS)}")
+    low, high = x_range or (np.iinfo(x_dtype).min, np.iinfo(x_dtype).max)
+    zero_points = np.asarray(w_zero_point, np.int64).reshape(-1, 1, 1, 1)
+    wide = w.astype(np.int64) - zero_points
+    bound = tuple((np.abs(wide).reshape(len(w), -1).sum(1) * (high - low)).tolist())
+    exact32 = max(bound) < 2**31
+    kind = compiled.Product32 if exact32 else compiled.Product64
+    if exact32 and w.dtype.itemsize == x_dtype.itemsize == 1:
+        kind = INTEGER_KINDS.get(path, kind)
+    laid_out = _lay_out(wide, geometry.groups, kind)
+    return PackedIntegerConv(kind, geometry, w.shape, x_dtype, laid_out, bound, True)
+
+
+def _taps(packed, row):
+    """Element offset of each unit of a window from the window's origin, int64; row: elements per input row."""
+    kernel_h, kernel_w = packed.shape[2:]
+    elements = _unit_elements(packed.kind)
+    padded = -(-packed.shape[1] // elements) * elements
+    (dh, dw), pixel = packed.geometry.dilations, packed.geometry.groups * padded
+    a, b, c = np.ogrid[:kernel_h, :kernel_w, 0:padded:elements]
+    return (a * dh * row + b * dw * pixel + c).astype(np.int64).reshape(-1)
+
+
+def _positions(geometry, images, rows, columns, image, row, pixel):
+    """Element offset of each window origin of a unit, int64."""
+    i, j, k = np.ogrid[:images, :rows, :columns]
+    return (i * image + j * geometry.strides[0] * row + k * geometry.strides[1] * pixel).astype(np.int64).reshape(-1)
+
+
+def _unit_size(shape, out_hw, row_bytes, stride_h, threads):
+    """(images, output rows) of one unit of work."""
+    batch, (out_h, out_w) = shape[0], out_hw
+    images = max(1, min(-(-UNIT_POSITIONS // (out_h * out_w)), -(-batch // threads)))
+    if images > 1:
+        return images, out_h
+    rows = max(1, min(out_h, UNIT_BYTES // (row_bytes * stride_h)))
+    return 1, min(rows, -(-out_h // threads)) if batch < 4 * threads else rows
+
+
+def _runs(packed, requant):
+    """(run, run_step, run_tables, table repeats): how a block's sums split into requantisation loops."""
+    outputs, groups, tile = (
+        packed.shape[0] // packed.geometry.groups,
+        packed.geometry.groups,
+        _tile_channels(packed.kind),
+    )
+    padded = -(-outputs // tile) * tile
+    if padded != outputs:
+        return outputs, padded, groups, 1
+    repeats = -(-MIN_RUN // packed.shape[0])
+    return packed.shape[0] * repeats, packed.shape[0] * repeats, 1, repeats
+
+
+def _limits(packed, accumulator):
+    """(low, high, limited) of an accumulator, as the compiled loop wants them."""
+    if not 0 <= accumulator.bits <= 63:
+        raise AdderHwError(f"accumulator: found {accumulator.bits} bits, expected 0 (exact) to 63")
+    if packed.signed and accumulator.saturate and accumulator.bits:
+        raise AdderHwError("accumulator: found a saturating signed sum, expected wrapping (its order would matter)")
+    if accumulator.bits == 0:
+        return *NO_LIMIT, 0
+    low = -(1 << accumulator.bits - 1) if packed.signed else 0
+    high = low + (1 << accumulator.bits) - 1
+    return low, high, int(max(packed.bound) > high)
+
+
+def _tables(packed, requant, accumulator, out_dtype, repeats):
+    """Requantisation tables for sums within the packed bound (or the accumulator's range); checks `requant`."""
+    if requant is None:
+        if np.dtype(out_dtype) not in (np.int32, np.int64):
+            raise AdderHwError(f"sums without requantisation: found out_dtype {out_dtype}, expected int32 or int64")
+        if np.dtype(out_dtype) == np.int32 and max(packed.bound) >= 2**31 and not 0 < accumulator.bits < 32:
+            raise AdderHwError(f"sums of up to {max(packed.bound)}: found out_dtype int32, expected int64")
+        return NO_REQUANT
+    check_requant(requant, packed.shape[0], packed.bound, out_dtype)
+    return pack_tables(requant, requant_fits_int32(packed.bound, requant), repeats)
+
+
+def _prepare(packed, shape, x_zero_point, fill, accumulator, requant, out_dtype, track, threads):
+    """Settles everything about a call but the values; see Prepared."""
+    kind, geometry = packed.kind, packed.geometry
+    outputs, group_channels, kernel_h, kernel_w = packed.shape
+    if shape[3] != group_channels * geometry.groups:
+        raise AdderHwError(f"convolution: found {shape[3]} input channels, expected {group_channels * geometry.groups}")
+    batch, height, width, channels = shape
+    out_h, out_w = geometry.output_hw(height, width, kernel_h, kernel_w)
+    elements, flip = _unit_elements(kind), FLIPS[packed.x_dtype.name]
+    padded_channels = -(-group_channels // elements) * elements
+    shift = x_zero_point + flip if packed.signed else 0
+    same_type = SCRATCH[kind].padded.dtype == np.uint8 == packed.x_dtype
+    copy = not same_type or any(geometry.pads) or padded_channels != group_channels
+    padded_width = (out_w - 1) * geometry.strides[1] + geometry.dilations[1] * (kernel_w - 1) + 1
+    pixel = geometry.groups * padded_channels
+    row = (padded_width if copy else width) * pixel
+    window_rows = geometry.dilations[0] * (kernel_h - 1) + 1
+    small = batch * out_h * out_w * outputs * group_channels * kernel_h * kernel_w < SERIAL_TAPS
+    threads = 1 if small else threads
+    images, rows = _unit_size(shape, (out_h, out_w), row * SCRATCH[kind].padded.itemsize, geometry.strides[0], threads)
+    image = ((rows - 1) * geometry.strides[0] + window_rows) * row if copy else height * row
+    tile = _tile_channels(kind)
+    tiles = -(-outputs // geometry.groups // tile)
+    sums_bytes = SCRATCH[kind].sums.itemsize * geometry.groups * tiles * tile
+    most = min(max(BLOCK_BYTES // sums_bytes, MIN_BLOCK), MAX_BLOCK)
+    count = images * rows * out_w
+    block = -(-count // -(-count // most))
+    block = -(-block // kind.positions) * kind.positions
+    run, run_step, run_tables, repeats = _runs(packed, requant)
+    low, high, limited = _limits(packed, accumulator)
+    tables = _tables(packed, requant, accumulator, out_dtype, repeats)
+    taps = _taps(packed, row)
+    layout = compiled.Layout(
+        batch=batch, height=height, width=width, channels=channels, groups=geometry.groups,
+        padded_channels=padded_channels, window_rows=window_rows, stride_h=geometry.strides[0],
+        pad_top=geometry.pads[0], pad_left=geometry.pads[1], padded_width=padded_width, out_h=out_h, out_w=out_w,
+        outputs=outputs // geometry.groups, tiles=tiles, tile_positions=kind.positions, tile_channels=tile,
+        taps=len(taps), weight_step=len(taps) * kind.vectors * kind.lanes * kind.unit.width // 8, copy=int(copy),
+        flip=flip, shift=shift, fill=fill, unit_images=images, unit_rows=rows, units_per_band=-(-out_h // rows),
+        block=block, limit_low=low, limit_high=high, limited=limited, saturate=int(accumulator.saturate),
+        track=int(track), mode=tables.mode, corrected=tables.corrected, qmin=requant.qmin if requant else 0,
+        qmax=requant.qmax if requant else 0, run=run, run_step=run_step, run_tables=run_tables,
+    )  # fmt: skip
+    units = -(-batch // images) * layout.units_per_band
+    positions = _positions(geometry, images, rows, out_w, image, row, pixel)
+    function = compiled.convolution_serial if threads == 1 or units == 1 else compiled.convolution_parallel
+    return Prepared(
+        function, units, taps, positions, np.array(layout, np.int64), tables, (batch, out_h, out_w, outputs),
+        np.zeros((units, 3), np.int64),
+    )  # fmt: skip
+
+
+def _call(x, packed, x_zero_point, fill, accumulator, requant, out_dtype, track, out):
+    """(outputs, statistics rows) of one convolution; steady-state calls find their set-up in packed.prepared."""
+    if x.dtype != packed.x_dtype or x.ndim != 4 or not x.flags.c_contiguous:
+        raise AdderHwError(
+            f"convolution: found input {x.dtype} {x.shape}, expected contiguous NHWC of {packed.x_dtype}"
+        )
+    out_dtype = np.dtype(out_dtype)
+    key = x.shape, x_zero_point, fill, accumulator, id(requant), out_dtype, track, numba.get_num_threads()
+    prepared = packed.prepared.get(key)
+    if prepared is None:
+        prepared = _prepare(packed, x.shape, x_zero_point, fill, accumulator, requant, out_dtype, track, key[-1])
+        if len(packed.prepared) >= REMEMBERED:
+            packed.prepared.clear()
+        packed.prepared[key] = prepared
+    if out is None:
+        out = np.empty(prepared.out_shape, out_dtype)
+    elif out.shape != prepared.out_shape or out.dtype != out_dtype or not out.flags.c_contiguous:
+        raise AdderHwError(f"out: found {out.dtype} {out.shape}, expected {out_dtype} {prepared.out_shape}")
+    statistics = prepared.statistics
+    if track:
+        statistics = np.empty_like(statistics)
+        statistics[:] = NO_LIMIT[0], NO_LIMIT[1], 0
+    scratch = SCRATCH[packed.kind]
+    prepared.function(
+        packed.kind(), prepared.units, x.view(UNSIGNED[x.itemsize]).reshape(-1), scratch.padded, packed.w, prepared.taps,
+        prepared.positions, scratch.sums, prepared.tables.table32, prepared.tables.table64, prepared.layout,
+        out.reshape(-1), statistics,
+    )  # fmt: skip
+    return out, statistics
+
+
+UNSIGNED = {1: np.uint8, 2: np.uint16}
+
+
+def adder_conv(x, packed, zero_point, *, accumulator=EXACT, requant=None, out_dtype=np.int32, stats=None, out=None):
+    """S = Σ |x − w| over the taps (Chen 2020, eq. 2, without its minus sign), then optionally requantised.
+
+    x: (N, H, W, C) of the packed dtype; padding reads zero_point and counts. Returns (N, H', W', O): the sums as
+    int32 or int64, or with `requant` clip(round_shift(S·M + C, n)) as out_dtype. accumulator: what a register of
+    that many bits would hold instead of S. stats: int64 (2,), updated to [largest exact S, exact sums above
+    2^bits − 1]. Raises AdderHwError for a wrong shape, dtype, accumulator or Requant.
+    """
+    flip = FLIPS[packed.x_dtype.name]
+    out, rows = _call(x, packed, 0, int(zero_point) + flip, accumulator, requant, out_dtype, stats is not None, out)
+    if stats is not None:
+        stats[0] = max(stats[0], rows[:, 0].max(initial=0))
+        stats[1] += rows[:, 2].sum()
+    return out
+
+
+def integer_conv(x, packed, x_zero_point, *, accumulator=EXACT, requant=None, out_dtype=np.int32, stats=None, out=None):
+    """Σ (x − x_zero_point)(w − w_zero_point), ONNX ConvInteger: padding contributes 0; then optionally requantised.
+
+    Shapes and `requant` as adder_conv. accumulator: wraps two's complement, never saturates. stats: int64 (3,),
+    updated to [largest exact sum, smallest exact sum, exact sums outside the accumulator's range].
+    Raises AdderHwError for a wrong shape, dtype, accumulator or Requant.
+    """
+    out, rows = _call(x, packed, int(x_zero_point), 0, accumulator, requant, out_dtype, stats is not None, out)
+    if stats is not None:
+        stats[0] = max(stats[0], rows[:, 0].max(initial=NO_LIMIT[0]))
+        stats[1] = min(stats[1], rows[:, 1].min(initial=NO_LIMIT[1]))
+        stats[2] += rows[:, 2].sum()
+    return out

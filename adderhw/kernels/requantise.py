@@ -1,0 +1,124 @@
+"""Requantisation: clip(round_shift(S·M + C, n), qmin, qmax), and when 32 bits hold all of it."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from adderhw.errors import AdderHwError
+from adderhw.fixed import MAX_SHIFT, Rounding
+from adderhw.kernels import compiled
+
+MIN_RUN = 256  # a requantisation loop this long hides its own set-up (about 20 cycles)
+MAX_SHIFT_32 = 30
+
+
+class Requant(NamedTuple):
+    """Per-channel multiplier m, offset c and shift n (int64, shape (channels,)), a Rounding and the clip range."""
+
+    m: np.ndarray
+    c: np.ndarray
+    n: np.ndarray
+    rounding: int
+    qmin: int
+    qmax: int
+
+
+class Accumulator(NamedTuple):
+    """A sum register: `bits` wide (0: exact), saturating at its largest value or wrapping."""
+
+    bits: int = 0
+    saturate: bool = False
+
+
+class Tables(NamedTuple):
+    """A Requant laid out for the compiled loops: int32 or int64 rows m, c, n, half, even mask, away mask."""
+
+    requant: Requant | None
+    mode: int
+    corrected: int
+    table32: np.ndarray
+    table64: np.ndarray
+
+
+def _largest(max_abs_s, requant):
+    """Largest |S·M + C| + 2^n / 2 over the channels, as a Python integer."""
+    m, c, n = (np.asarray(values).tolist() for values in (requant.m, requant.c, requant.n))
+    bounds = np.broadcast_to(np.asarray(max_abs_s, object), (len(m),))
+    return max(int(s) * abs(a) + abs(b) + (1 << k >> 1) for s, a, b, k in zip(bounds, m, c, n, strict=True))
+
+
+def requant_fits_int32(max_abs_s, requant):
+    """Whether int32 holds every step of `requant` for sums of at most max_abs_s (one integer or one per channel).
+
+    True where max|S|·|M| + |C| + 2^n / 2 < 2^31 in every channel, n ≤ 30 and S, M, C, the clip range fit int32.
+    """
+    small = all(-(2**31) <= q < 2**31 for q in (requant.qmin, requant.qmax))
+    small &= max(np.asarray(max_abs_s, object).max(initial=0), np.abs(requant.m).max(initial=0)) < 2**31
+    return bool(small and np.max(requant.n) <= MAX_SHIFT_32 and _largest(max_abs_s, requant) < 2**31)
+
+
+def check_requant(requant, channels, max_abs_s, out_dtype):
+    """Raises AdderHwError where `requant` is malformed, does not fit int64, or clips outside out_dtype."""
+    if requant.rounding not in tuple(Rounding):
+        raise AdderHwError(f"requantise: found rounding {requant.rounding!r}, expected a Rounding")
+    shapes = [np.shape(values) for values in requant[:3]]
+    if shapes != [(channels,)] * 3:
+        raise AdderHwError(f"requantise: found shapes {shapes}, expected m, c, n of shape ({channels},)")
+    if np.min(requant.n) < 0 or np.max(requant.n) > MAX_SHIFT:
+        raise AdderHwError(
+            f"requantise: found shifts {requant.n.min()} to {requant.n.max()}, expected 0 to {MAX_SHIFT}"
+        )
+    if _largest(max_abs_s, requant) > 2**62:
+        raise AdderHwError(f"requantise: found |S·M + C| up to {_largest(max_abs_s, requant)}, expected at most 2^62")
+    info = np.iinfo(out_dtype)
+    if not info.min <= requant.qmin <= requant.qmax <= info.max:
+        raise AdderHwError(f"requantise: found clip {requant.qmin} to {requant.qmax}, expected a range in {info.dtype}")
+
+
+NO_TABLE = (np.zeros((6, 1), np.int32), np.zeros((6, 1), np.int64))
+NO_REQUANT = Tables(None, 0, 0, *NO_TABLE)
+
+
+def pack_tables(requant, fits_int32, repeats):
+    """Tables of `requant` with its channels repeated, so that one compiled loop spans several positions."""
+    m, c, n = (np.asarray(values, np.int64) for values in requant[:3])
+    half, shifted = (np.int64(1) << n) >> 1, (n > 0).astype(np.int64)
+    zero = np.zeros_like(n)
+    even = shifted if requant.rounding == Rounding.HALF_EVEN else zero
+    away = shifted if requant.rounding == Rounding.HALF_AWAY else zero
+    corrected = int(requant.rounding in (Rounding.HALF_EVEN, Rounding.HALF_AWAY))
+    if requant.rounding == Rounding.HALF_UP:
+        c = c + half
+    rows = np.tile(np.stack([m, c, n, half - even, even, away]), repeats)
+    if fits_int32:
+        return Tables(requant, 1, corrected, rows.astype(np.int32), NO_TABLE[1])
+    return Tables(requant, 2, corrected, NO_TABLE[0], rows)
+
+
+def pack_requant(requant, max_abs_s, out_dtype):
+    """`requant` checked and laid out once for sums of at most max_abs_s, for repeated calls of `requantise`.
+
+    Raises AdderHwError for a malformed Requant, |S·M + C| above 2^62 or a clip range outside out_dtype.
+    """
+    channels = len(requant.m)
+    check_requant(requant, channels, max_abs_s, out_dtype)
+    return pack_tables(requant, requant_fits_int32(max_abs_s, requant), -(-MIN_RUN // channels))
+
+
+def requantise(s, requant, out_dtype, out=None):
+    """Requantised s: integers (…, channels) → out_dtype of the same shape (into `out` where given).
+
+    requant: a Requant, or what pack_requant made of one (the caller then answers for its max_abs_s). Exact: int32
+    arithmetic where the largest |s| allows it, else int64. Raises AdderHwError as pack_requant.
+    """
+    s = np.ascontiguousarray(s)
+    out = np.empty(s.shape, out_dtype) if out is None else out
+    if s.size == 0:
+        return out
+    if isinstance(requant, Requant):
+        requant = pack_requant(requant, max(abs(int(s.max())), abs(int(s.min()))), out.dtype)
+    compiled.requantise(
+        s.reshape(-1), requant.table32, requant.table64, requant.mode, requant.corrected, requant.requant.qmin,
+        requant.requant.qmax, out.reshape(-1),
+    )  # fmt: skip
+    return out
