@@ -127,3 +127,82 @@ def requantize(s, m, c, n, *, rounding, qmin, qmax):
         q = round_shift(int(s[at]) * int(m[at]) + int(c[at]), int(n[at]), rounding)
         out[at] = min(max(q, int(qmin)), int(qmax))
     return out
+
+
+def signed_digits(value):
+    """[(sign, power)] of the non-adjacent form of `value`, least power first: value = Σ sign·2^power."""
+    digits, power, value = [], 0, int(value)
+    while value:
+        if value % 2:
+            sign = 2 - value % 4
+            digits.append((sign, power))
+            value -= sign
+        value, power = value // 2, power + 1
+    return digits
+
+
+def requantize_executed(s, m, c, n, *, rounding, qmin, qmax, realisation):
+    """One value requantised on CountingInt the way the hardware of `realisation` does it; returns the integer.
+
+    The constant of half_up is part of C; half_even and half_away add a correction that depends on t.
+    """
+    s = CountingInt(s)
+    if realisation == "multiplier":
+        product = s * m
+    else:
+        product = None
+        for sign, power in signed_digits(m):
+            # A negative digit is a subtraction: the same adder with inverted operand.
+            shifted = s << power
+            term = CountingInt(sign * int(shifted))
+            product = term if product is None else product + term
+        product = CountingInt(0) if product is None else product
+    half = (1 << int(n)) >> 1
+    t = product + (int(c) + (half if rounding == "half_up" else 0))
+    if rounding == "half_even":
+        floor, rest = divmod(int(t), 1 << int(n))
+        t = t + (half if rest != half or floor % 2 else 0)
+    if rounding == "half_away":
+        t = t + (half - (1 if int(t) < 0 and n else 0))
+    q = t >> n
+    low, high = q < qmin, q > qmax
+    return int(qmin) if low else int(qmax) if high else int(q)
+
+
+def max_pool(x, *, kernel_shape, strides, pads=(0, 0, 0, 0), number=int):
+    """The largest element of each window, elements outside x left out; object array."""
+    return pooled(x, kernel_shape, strides, pads, lambda window: largest(window, number))
+
+
+def sum_pool(x, *, kernel_shape, strides, number=int):
+    """The sum of each window; object array."""
+    return pooled(x, kernel_shape, strides, (0, 0, 0, 0), lambda window: total(window, number))
+
+
+def pooled(x, kernel, strides, pads, reduce):
+    """reduce(list of elements) of each window (N, C, H', W')."""
+    spatial = [(x.shape[2 + d] + pads[d] + pads[d + 2] - kernel[d]) // strides[d] + 1 for d in (0, 1)]
+    out = np.zeros((*x.shape[:2], *spatial), object)
+    for n, c, i, j in np.ndindex(out.shape):
+        rows = range(i * strides[0] - pads[0], i * strides[0] - pads[0] + kernel[0])
+        columns = range(j * strides[1] - pads[1], j * strides[1] - pads[1] + kernel[1])
+        out[n, c, i, j] = reduce(
+            [int(x[n, c, a, b]) for a in rows for b in columns if 0 <= a < x.shape[2] and 0 <= b < x.shape[3]]
+        )
+    return out
+
+
+def largest(window, number):
+    """The largest element, with one comparison less than there are elements."""
+    best = number(window[0])
+    for value in window[1:]:
+        best = number(value) if best < value else best
+    return int(best)
+
+
+def total(window, number):
+    """The sum of the elements, each one accumulated."""
+    accumulator = number(0)
+    for value in window:
+        accumulator = accumulator + value
+    return int(accumulator)

@@ -10,10 +10,10 @@ from adderhw.ops.convolution import (
     ABSOLUTE_DIFFERENCES,
     ATTRIBUTES,
     UNFOLD,
-    check_zero_point,
     conv_shape,
     geometry,
     matching_operands,
+    padded_range,
 )
 from adderhw.tensor import integer_tensor
 
@@ -51,16 +51,15 @@ class AdderConvInteger(Op):
         x, w, zero_point = args
         matching_operands(node, x, w)
         shared_grid(node, x, w)
-        check_zero_point(node, x, scalar(node, zero_point, "x_zero_point"))
         shape = conv_shape(node, x, w)
-        bound = adder_bound(w.value, x.lowest, x.highest)
+        bound = adder_bound(w.value, *padded_range(node, x, scalar(node, zero_point, "x_zero_point")))
         return integer_tensor(node.output, shape, sum_type(node, 0, int(bound.max())), np.zeros_like(bound), bound)
 
     def compile(self, node, args, out, options, requant=None, stats=None):
         """One SAD convolution, with the next node's requantisation in the same pass."""
         x, w, zero_point = args
-        packed = pack_adder_conv(w.value, geometry(node), options.path, x_range=(x.lowest, x.highest))
         zero, accumulator = scalar(node, zero_point, "x_zero_point"), accumulator_of(out, options)
+        packed = pack_adder_conv(w.value, geometry(node), options.path, x_range=padded_range(node, x, zero))
 
         def run(array, dtype, result=None):
             return adder_conv(
@@ -76,7 +75,8 @@ class AdderConvInteger(Op):
 
     def float_exact(self, node, args):
         """The largest sum that the body carries in floating point."""
-        return int(adder_bound(args[1].value, args[0].lowest, args[0].highest).max())
+        x, w, zero_point = args
+        return int(adder_bound(w.value, *padded_range(node, x, scalar(node, zero_point, "x_zero_point"))).max())
 
 
 def adder_bound(weight, low, high):

@@ -6,7 +6,7 @@ from adderhw.cost.events import LayerWork, PaperCount, Tally, event
 from adderhw.errors import ModelError
 from adderhw.kernels import Accumulator, integer_conv, pack_integer_conv
 from adderhw.ops.base import Attribute, Op, integer_input, scalar, sum_type
-from adderhw.ops.convolution import ATTRIBUTES, UNFOLD, check_zero_point, conv_shape, geometry
+from adderhw.ops.convolution import ATTRIBUTES, UNFOLD, conv_shape, geometry, padded_range
 from adderhw.tensor import integer_tensor
 
 OPERANDS = ("x", "w", "x_zero_point", "w_zero_point")
@@ -54,16 +54,16 @@ class ConvInteger(Op):
         x, w, x_zero_point, w_zero_point = args
         integer_input(node, x)
         integer_input(node, w)
-        x_zero, w_zero = zero_points(node, x, x_zero_point, w_zero_point)
+        x_zero, w_zero, (least, most) = mac_operands(node, x, x_zero_point, w_zero_point)
         shape = conv_shape(node, x, w)
-        low, high = mac_bounds(w.value, w_zero, x.lowest - x_zero, x.highest - x_zero)
+        low, high = mac_bounds(w.value, w_zero, least - x_zero, most - x_zero)
         return integer_tensor(node.output, shape, sum_type(node, int(low.min()), int(high.max())), low, high)
 
     def compile(self, node, args, out, options, requant=None, stats=None):
         """One integer convolution, with the next node's requantisation in the same pass."""
         x, w, x_zero_point, w_zero_point = args
-        x_zero, w_zero = zero_points(node, x, x_zero_point, w_zero_point)
-        packed = pack_integer_conv(w.value, w_zero, geometry(node), options.path, x_range=(x.lowest, x.highest))
+        x_zero, w_zero, x_range = mac_operands(node, x, x_zero_point, w_zero_point)
+        packed = pack_integer_conv(w.value, w_zero, geometry(node), options.path, x_range=x_range)
         accumulator = mac_accumulator(node, out, options)
 
         def run(array, dtype, result=None):
@@ -80,14 +80,14 @@ class ConvInteger(Op):
 
     def float_exact(self, node, args):
         """The largest magnitude of a sum that the body carries in floating point."""
-        return sum_of_magnitudes(*args)
+        x, w, x_zero_point, w_zero_point = args
+        return sum_of_magnitudes(w.value, *mac_operands(node, x, x_zero_point, w_zero_point))
 
 
-def zero_points(node, x, x_zero_point, w_zero_point):
-    """(x_zero_point, w_zero_point) as integers, that of x checked against its range."""
+def mac_operands(node, x, x_zero_point, w_zero_point):
+    """(x_zero_point, w_zero_point, (low, high) of x with its padding), all integers."""
     x_zero = scalar(node, x_zero_point, "x_zero_point")
-    check_zero_point(node, x, x_zero)
-    return x_zero, scalar(node, w_zero_point, "w_zero_point")
+    return x_zero, scalar(node, w_zero_point, "w_zero_point"), padded_range(node, x, x_zero)
 
 
 def mac_bounds(weight, w_zero, low, high):
@@ -96,12 +96,10 @@ def mac_bounds(weight, w_zero, low, high):
     return np.minimum(w * low, w * high).sum(axis=1), np.maximum(w * low, w * high).sum(axis=1)
 
 
-def sum_of_magnitudes(x, w, x_zero_point, w_zero_point):
+def sum_of_magnitudes(weight, x_zero, w_zero, x_range):
     """The largest Σ |a·w| of an output channel: no partial sum of any order exceeds it."""
-    x_zero = int(x_zero_point.value.reshape(())) if x_zero_point is not None else 0
-    w_zero = int(w_zero_point.value.reshape(())) if w_zero_point is not None else 0
-    largest = max(abs(x.lowest - x_zero), abs(x.highest - x_zero))
-    magnitudes = np.abs(w.value.reshape(len(w.value), -1).astype(np.int64) - w_zero)
+    largest = max(abs(end - x_zero) for end in x_range)
+    magnitudes = np.abs(weight.reshape(len(weight), -1).astype(np.int64) - w_zero)
     return largest * int(magnitudes.sum(axis=1).max())
 
 

@@ -108,7 +108,8 @@ def matching_operands(node, x, w):
         node.fail(f"x of {x.dtype} and w of {w.dtype}", "one dtype (x and w share one grid)")
 
 
-def check_zero_point(node, x, zero_point):
-    """Checks that padding with `zero_point` stays inside the range of `x`."""
-    if not x.lowest <= zero_point <= x.highest:
-        node.fail(f"x_zero_point {zero_point}", f"a value of x, {x.lowest} to {x.highest}")
+def padded_range(node, x, zero_point):
+    """(low, high) of what the taps read: the range of `x` widened to the padding `zero_point`, inside its format."""
+    if not x.format.min <= zero_point <= x.format.max:
+        node.fail(f"x_zero_point {zero_point}", f"an integer of x, {x.format.min} to {x.format.max}")
+    return min(x.lowest, zero_point), max(x.highest, zero_point)

@@ -5,7 +5,7 @@ import numpy as np
 from adderhw.kernels import integer_conv, pack_integer_conv
 from adderhw.ops.adder_gemm import POINTWISE
 from adderhw.ops.base import Attribute, Op, integer_input, parameter, sum_type
-from adderhw.ops.conv_integer import mac_accumulator, mac_bounds, mac_work, sum_of_magnitudes, zero_points
+from adderhw.ops.conv_integer import mac_accumulator, mac_bounds, mac_operands, mac_work, sum_of_magnitudes
 from adderhw.tensor import integer_tensor
 
 
@@ -48,17 +48,17 @@ class MatMulInteger(Op):
         weight = parameter(node, b, "b")
         if len(a.shape) != 2 or weight.ndim != 2 or weight.shape[0] != a.shape[1]:
             node.fail(f"a of shape {list(a.shape)} and b of shape {list(weight.shape)}", "(N, K) and (K, O)")
-        a_zero, b_zero = zero_points(node, a, a_zero_point, b_zero_point)
-        low, high = mac_bounds(weight.T, b_zero, a.lowest - a_zero, a.highest - a_zero)
+        a_zero, b_zero, (least, most) = mac_operands(node, a, a_zero_point, b_zero_point)
+        low, high = mac_bounds(weight.T, b_zero, least - a_zero, most - a_zero)
         dtype = sum_type(node, int(low.min()), int(high.max()))
         return integer_tensor(node.output, (None, weight.shape[1]), dtype, low, high)
 
     def compile(self, node, args, out, options, requant=None, stats=None):
         """The integer convolution kernel on (N, 1, 1, K)."""
         a, b, a_zero_point, b_zero_point = args
-        a_zero, b_zero = zero_points(node, a, a_zero_point, b_zero_point)
+        a_zero, b_zero, a_range = mac_operands(node, a, a_zero_point, b_zero_point)
         weight = np.ascontiguousarray(b.value.T)[:, :, None, None]
-        packed = pack_integer_conv(weight, b_zero, POINTWISE, options.path, x_range=(a.lowest, a.highest))
+        packed = pack_integer_conv(weight, b_zero, POINTWISE, options.path, x_range=a_range)
         accumulator = mac_accumulator(node, out, options)
 
         def run(array, dtype, result=None):
@@ -84,5 +84,4 @@ class MatMulInteger(Op):
     def float_exact(self, node, args):
         """The largest magnitude of a sum that the body carries in floating point."""
         a, b, a_zero_point, b_zero_point = args
-        turned = np.ascontiguousarray(b.value.T)
-        return sum_of_magnitudes(a, type(b)(b.name, turned.shape, b.dtype, value=turned), a_zero_point, b_zero_point)
+        return sum_of_magnitudes(b.value.T, *mac_operands(node, a, a_zero_point, b_zero_point))

@@ -1,0 +1,267 @@
+"""Random integer networks, and the oracle that evaluates one on Python integers node by node."""
+
+import numpy as np
+from hypothesis import strategies as st
+from onnx import TensorProto
+
+from adderhw.fixed import Format, Rounding
+from adderhw.graph import Graph
+from adderhw.ops.base import STORAGE_TYPES, Node
+from adderhw.tensor import integer_tensor
+from tests import naive
+
+CODES = {dtype: code for code, dtype in STORAGE_TYPES.items()}
+
+
+class Builder:
+    """Collects the nodes of a network; each method adds one and returns its output's name."""
+
+    def __init__(self, draw, bits, signed, shape):
+        self.draw = draw
+        self.nodes, self.parameters, self.formats = [], {}, {}
+        self.format = Format(bits, signed)
+        self.input = integer_tensor("x", (None, *shape), self.format.dtype, self.format.min, self.format.max)
+        self.formats["x"] = self.format
+        self.shapes, self.ranges = {"x": shape}, {"x": self.format}
+
+    def number(self, low, high):
+        """A drawn integer in [low, high]."""
+        return self.draw(st.integers(low, high))
+
+    def array(self, shape, low, high, dtype):
+        """A random array in [low, high] whose ends are likely."""
+        rng = np.random.default_rng(self.number(0, 2**32 - 1))
+        values = rng.integers(low, high, size=shape, endpoint=True)
+        edges = rng.random(shape)
+        values = np.where(edges < 0.1, low, np.where(edges > 0.9, high, values))
+        return values.astype(dtype)
+
+    def node(self, op, inputs, attributes, shape, fmt=None):
+        """Adds a node and returns its output's name."""
+        name = f"{op.lower()}_{len(self.nodes)}"
+        self.nodes.append(Node(op, name, tuple(inputs), f"{name}:out", attributes))
+        self.shapes[f"{name}:out"] = shape
+        self.ranges[f"{name}:out"] = fmt
+        if fmt is not None:
+            self.formats[f"{name}:out"] = fmt
+        return f"{name}:out"
+
+    def constant(self, array, fmt=None):
+        """Adds a parameter and returns its name."""
+        name = f"p{len(self.parameters)}"
+        self.parameters[name] = array
+        if fmt is not None:
+            self.formats[name] = fmt
+        return name
+
+    def convolution(self, op, x):
+        """An adder or integer convolution with drawn geometry."""
+        channels, height, width = self.shapes[x]
+        group = self.draw(st.sampled_from([g for g in range(1, channels + 1) if channels % g == 0]))
+        outputs = group * self.number(1, 3)
+        dilations = (self.number(1, 2), self.number(1, 2))
+        pads = tuple(self.number(0, 2) for _ in range(4))
+        limits = [(size + pads[d] + pads[d + 2] - 1) // dilations[d] + 1 for d, size in enumerate((height, width))]
+        kernel = tuple(self.number(1, min(3, limit)) for limit in limits)
+        strides = (self.number(1, 3), self.number(1, 3))
+        fmt = self.ranges[x]
+        zero = np.asarray(self.number(fmt.min, fmt.max), fmt.dtype)
+        w_shape = (outputs, channels // group, *kernel)
+        attributes = {"kernel_shape": kernel, "strides": strides, "pads": pads, "dilations": dilations, "group": group}
+        spatial = naive.conv_output_shape(np.empty((1, *self.shapes[x])), np.empty(w_shape), strides, pads, dilations)[2:]
+        if op == "AdderConvInteger":
+            inputs = [x, self.constant(self.array(w_shape, fmt.min, fmt.max, fmt.dtype), fmt), self.constant(zero)]
+        else:
+            w_fmt = Format(self.number(2, 8), self.draw(st.booleans()))
+            w = self.constant(self.array(w_shape, w_fmt.min, w_fmt.max, w_fmt.dtype), w_fmt)
+            w_zero = np.asarray(self.number(w_fmt.min, w_fmt.max), w_fmt.dtype)
+            inputs = [x, w, self.constant(zero), self.constant(w_zero)]
+        attributes["output_dtype"] = self.sum_code(fmt)
+        return self.node(op, inputs, attributes, (outputs, *spatial))
+
+    def sum_code(self, fmt):
+        """INT64 now and then, for it is always wide enough."""
+        return TensorProto.INT64 if self.number(0, 9) == 0 else TensorProto.INT32
+
+    def gemm(self, op, x):
+        """A fully connected adder or integer layer."""
+        (inputs,) = self.shapes[x]
+        fmt, outputs = self.ranges[x], self.number(1, 5)
+        attributes = {"output_dtype": self.sum_code(fmt)}
+        if op == "AdderGemmInteger":
+            w = self.constant(self.array((outputs, inputs), fmt.min, fmt.max, fmt.dtype), fmt)
+            return self.node(op, [x, w], {**attributes, "transB": 1}, (outputs,))
+        w_fmt = Format(self.number(2, 8), True)
+        w = self.constant(self.array((inputs, outputs), w_fmt.min, w_fmt.max, w_fmt.dtype), w_fmt)
+        zeros = [self.constant(np.asarray(self.number(f.min, f.max), f.dtype)) for f in (fmt, w_fmt)]
+        return self.node(op, [x, w, *zeros], attributes, (outputs,))
+
+    def requantize(self, s, fmt, code=None):
+        """A Requantize to `fmt` with drawn multipliers, constants, shifts, rounding and realisation."""
+        channels, rank = self.shapes[s][0], len(self.shapes[s])
+        per = (channels, 1, 1) if rank == 3 else (channels,)
+        realisation = self.draw(st.sampled_from(["multiplier", "shift", "shift_add:2", "shift_add:3"]))
+        n = self.array(per if self.draw(st.booleans()) else (), 0, 14, np.int64)
+        if realisation == "multiplier":
+            m = self.array(per if self.draw(st.booleans()) else (), -300, 300, np.int64)
+        else:
+            most = int(realisation[-1]) if ":" in realisation else 1
+            m = sum(
+                self.array(per, -1, 1, np.int64) << self.array(per, low, low + 2, np.int64)
+                for low in range(0, 4 * most, 4)
+            )
+        # Constants that are odd multiples of half a unit make ties, negative ones too.
+        c = (self.array(per, -400, 400, np.int64) << n) >> 1
+        inputs = [s, *map(self.constant, (m, c, n))]
+        low = self.draw(st.sampled_from([fmt.min, (3 * fmt.min + fmt.max) // 4]))
+        attributes = {
+            "rounding": int(self.draw(st.sampled_from(list(Rounding)))),
+            "qmin": low,
+            "qmax": fmt.max,
+            "output_dtype": code or CODES[fmt.dtype],
+            "realisation": realisation,
+        }
+        return self.node("Requantize", inputs, attributes, self.shapes[s], fmt)
+
+    def layer(self, x):
+        """A convolution of either kind and its Requantize, to a drawn format."""
+        op = self.draw(st.sampled_from(["AdderConvInteger", "AdderConvInteger", "ConvInteger"]))
+        return self.requantize(self.convolution(op, x), self.drawn_format())
+
+    def drawn_format(self):
+        """A format of 2…16 bits, mostly of at most 8."""
+        bits = self.draw(st.one_of(st.integers(2, 8), st.integers(2, 8), st.integers(9, 16)))
+        return Format(bits, self.draw(st.booleans()))
+
+    def residual(self, x):
+        """Two branches from x requantised to one guard format, added, requantised to a drawn format."""
+        guard = Format(self.number(6, 14), True)
+        first = self.requantize(self.convolution("AdderConvInteger", x), guard, TensorProto.INT32)
+        shape = self.shapes[first]
+        if shape == self.shapes[x]:
+            second = self.requantize(x, guard, TensorProto.INT32)
+        else:
+            second = self.requantize(first, guard, TensorProto.INT32)
+        total = self.node("Add", [first, second], {}, shape)
+        return self.requantize(total, self.drawn_format())
+
+    def pool(self, x):
+        """A max pool, or a sum pool and its Requantize."""
+        channels, height, width = self.shapes[x]
+        kernel = (self.number(1, min(3, height)), self.number(1, min(3, width)))
+        strides = (self.number(1, 2), self.number(1, 2))
+        if self.draw(st.booleans()):
+            pads = tuple(self.number(0, kernel[i % 2] - 1) for i in range(4))
+            op, attributes = "MaxPoolInteger", {"pads": pads}
+        else:
+            pads, op, attributes = (0, 0, 0, 0), "SumPool", {"output_dtype": TensorProto.INT32}
+        shape = [(size + pads[d] + pads[d + 2] - kernel[d]) // strides[d] + 1 for d, size in enumerate((height, width))]
+        attributes = {"kernel_shape": kernel, "strides": strides, **attributes}
+        fmt = self.ranges[x] if op == "MaxPoolInteger" else None
+        out = self.node(op, [x], attributes, (channels, *shape), fmt)
+        return out if op == "MaxPoolInteger" else self.requantize(out, self.drawn_format())
+
+    def classifier(self, x):
+        """Flatten or Reshape, then a fully connected layer of either kind and its Requantize."""
+        elements = int(np.prod(self.shapes[x]))
+        if self.draw(st.booleans()):
+            flat = self.node("Flatten", [x], {"axis": 1}, (elements,), self.ranges[x])
+        else:
+            shape = self.constant(np.asarray([0, -1], np.int64))
+            flat = self.node("Reshape", [x, shape], {"allowzero": 0}, (elements,), self.ranges[x])
+        sums = self.gemm(self.draw(st.sampled_from(["AdderGemmInteger", "MatMulInteger"])), flat)
+        return self.requantize(sums, self.drawn_format())
+
+    def graph(self, output):
+        """The finished Graph."""
+        return Graph("random", (self.input,), (output,), self.nodes, self.parameters, self.formats)
+
+
+@st.composite
+def networks(draw):
+    """(Graph, input array): one to three random layers, pools and residuals, now and then a classifier."""
+    bits = draw(st.one_of(st.integers(2, 8), st.integers(2, 8), st.integers(9, 16)))
+    shape = (draw(st.integers(1, 4)), draw(st.integers(1, 5)), draw(st.integers(1, 5)))
+    builder = Builder(draw, bits, draw(st.booleans()), shape)
+    x = "x"
+    for part in draw(st.lists(st.sampled_from(["layer", "layer", "residual", "pool"]), min_size=1, max_size=3)):
+        x = getattr(builder, part)(x)
+    if draw(st.booleans()):
+        x = builder.classifier(x)
+    graph = builder.graph(x)
+    fmt = builder.format
+    return graph, builder.array((draw(st.integers(1, 3)), *shape), fmt.min, fmt.max, fmt.dtype)
+
+
+def evaluate(graph, x, number=int):
+    """Tensor name → array, every node computed by the oracle; `number` CountingInt records what was executed."""
+    values = {graph.inputs[0].name: x, **graph.parameters}
+    for node in graph.nodes:
+        args = [values[name] for name in node.inputs]
+        out = ORACLES[node.op](node, args, number)
+        values[node.output] = out.astype(np.int64).astype(graph.tensors[node.output].dtype)
+    return {name: value for name, value in values.items() if name not in graph.parameters}
+
+
+def conv_attributes(node):
+    a = node.attributes
+    return {"strides": a["strides"], "pads": a["pads"], "dilations": a["dilations"], "groups": a["group"]}
+
+
+def adder_conv(node, args, number):
+    return naive.adder_conv(args[0], args[1], zero_point=int(args[2]), number=number, **conv_attributes(node))
+
+
+def adder_gemm(node, args, number):
+    x, w = (a[:, :, None, None] for a in args)
+    return naive.adder_conv(x, w, number=number)[:, :, 0, 0]
+
+
+def integer_conv(node, args, number):
+    x, w, xz, wz = args
+    return naive.integer_conv(
+        x, w, x_zero_point=int(xz), w_zero_point=int(wz), number=number, **conv_attributes(node)
+    )
+
+
+def matmul(node, args, number):
+    a, b, az, bz = args
+    x, w = a[:, :, None, None], b.T[:, :, None, None]
+    return naive.integer_conv(x, w, x_zero_point=int(az), w_zero_point=int(bz), number=number)[:, :, 0, 0]
+
+
+def requantize(node, args, number):
+    a = node.attributes
+    clip = {"rounding": Rounding(a["rounding"]).name.lower(), "qmin": a["qmin"], "qmax": a["qmax"]}
+    if number is int:
+        return naive.requantize(*args, **clip)
+    s, m, c, n = np.broadcast_arrays(*args)
+    out = np.zeros(s.shape, object)
+    for at in np.ndindex(s.shape):
+        out[at] = naive.requantize_executed(s[at], m[at], c[at], n[at], realisation=a["realisation"], **clip)
+    return out
+
+
+def add(node, args, number):
+    out = np.zeros(args[0].shape, object)
+    for at in np.ndindex(out.shape):
+        out[at] = int(number(args[0][at]) + int(args[1][at]))
+    return out
+
+
+ORACLES = {
+    "AdderConvInteger": adder_conv,
+    "AdderGemmInteger": adder_gemm,
+    "ConvInteger": integer_conv,
+    "MatMulInteger": matmul,
+    "Requantize": requantize,
+    "Add": add,
+    "MaxPoolInteger": lambda node, args, number: naive.max_pool(
+        args[0], number=number, **{k: node.attributes[k] for k in ("kernel_shape", "strides", "pads")}
+    ),
+    "SumPool": lambda node, args, number: naive.sum_pool(
+        args[0], number=number, **{k: node.attributes[k] for k in ("kernel_shape", "strides")}
+    ),
+    "Flatten": lambda node, args, number: args[0].reshape(len(args[0]), -1),
+    "Reshape": lambda node, args, number: args[0].reshape(len(args[0]), -1),
+}
