@@ -58,6 +58,11 @@ def names():
     return tuple(_REGISTRY)
 
 
+def classes(name):
+    """The names of a data set's classes, in the order of its labels, without reading it; raises DataError."""
+    return _entry(name).classes
+
+
 def load(name, split, *, limit=None, root=None):
     """The Dataset `name` ('digits', 'cifar10', 'fashion-mnist'), its 'train' or 'test' split.
 
@@ -65,15 +70,19 @@ def load(name, split, *, limit=None, root=None):
     without it the environment variable ADDERHW_DATA names the folder. `digits` needs neither.
     Raises DataError for an unknown name or split, a limit below 1, and files that are missing or malformed.
     """
-    if name not in _REGISTRY:
-        raise DataError(f"data set: found {name!r}, expected one of {', '.join(_REGISTRY)}")
+    entry = _entry(name)
     if split not in SPLITS:
         raise DataError(f"data set {name}, split: found {split!r}, expected one of {', '.join(SPLITS)}")
     if limit is not None and limit < 1:
         raise DataError(f"data set {name}, limit: found {limit}, expected at least 1")
-    entry = _REGISTRY[name]
     images, labels = (np.ascontiguousarray(array[:limit]) for array in entry.read(split, root))
     return Dataset(name, split, images, labels.astype(np.int64), entry.classes, entry.pixel_max, entry.source)
+
+
+def _entry(name):
+    if name not in _REGISTRY:
+        raise DataError(f"data set: found {name!r}, expected one of {', '.join(_REGISTRY)}")
+    return _REGISTRY[name]
 
 
 def _read_digits(split, root):

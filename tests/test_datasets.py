@@ -87,6 +87,12 @@ def test_names_lists_every_data_set():
     assert datasets.names() == ("digits", "cifar10", "fashion-mnist")
 
 
+def test_classes_are_known_without_the_files(monkeypatch):
+    monkeypatch.delenv("ADDERHW_DATA", raising=False)
+    assert datasets.classes("digits") == tuple("0123456789")
+    assert datasets.classes("cifar10")[3] == "cat"
+
+
 def test_cifar10_is_read_from_its_binary_version(tmp_path, monkeypatch):
     write_cifar10(tmp_path)
     train = datasets.load("cifar10", "train", root=tmp_path)

@@ -40,8 +40,8 @@ class Geometry(NamedTuple):
         )
 
 
-def absolute_differences(x, weight, geometry):
-    """Y = −Σ|x − w|. x: float32 (N, H, W, C), already padded; weight: float32 (O, C, kh, kw).
+def absolute_differences(x, weight, geometry, *, threads=1):
+    """Y = −Σ|x − w|. x: contiguous float32 (N, H, W, C), already padded; weight: float32 (O, C, kh, kw).
 
     Returns float32 (N, H', W', O). Chen 2020, equation 2.
     """
@@ -52,11 +52,11 @@ def absolute_differences(x, weight, geometry):
     taps = _window_taps(tuple(kernel), width, channels, geometry.dilation)
     packed = _pack(weight.transpose(2, 3, 1, 0))
     out = np.empty((len(bases), packed.shape[0] * LANES), np.float32)
-    _sum_tiles(x, bases, taps, packed, out)
+    _sum_tiles(x, bases, taps, packed, out, threads)
     return out[: batch * out_h * out_w, :outputs].reshape(batch, out_h, out_w, outputs)
 
 
-def input_gradient(grad, x, weight, geometry):
+def input_gradient(grad, x, weight, geometry, *, threads=1):
     """∂L/∂x = Σ g·clip(w − x, −1, 1) over every output that reads x. Chen 2020, equation 5.
 
     grad: float32 (N, H', W', O); x: float32 (N, H, W, C), not padded; weight: float32 (O, C, kh, kw).
@@ -72,7 +72,8 @@ def input_gradient(grad, x, weight, geometry):
         table = _phase_tables(geometry, x.shape, grad.shape, low, phase, tuple(rows), tuple(columns))
         if len(table.positions) and len(table.taps):
             chosen = weight[:, :, [a for a, _ in rows]][:, :, :, [b for b, _ in columns]]
-            _clip_tiles(grad, x, table.grads, table.positions, table.taps, _pack(chosen.transpose(2, 3, 0, 1)), out)
+            packed = _pack(chosen.transpose(2, 3, 0, 1))
+            _clip_tiles(grad, x, table, packed, out, threads)
     return out[..., :channels]
 
 
@@ -167,15 +168,37 @@ def _pad_channels(x):
     return np.pad(x, ((0, 0), (0, 0), (0, 0), (0, missing))) if missing else np.ascontiguousarray(x)
 
 
-@numba.njit(parallel=True, cache=True, nogil=True)
-def _sum_tiles(x, bases, taps, packed, out):
+def _sum_tiles(x, bases, taps, packed, out, threads):
+    """Every tile of TILE positions; with one thread serially, so that no idle worker spins beside it."""
+    if threads == 1:
+        _sum_some_tiles(0, len(bases) // TILE, x, bases, taps, packed, out)
+    else:
+        _set_threads(threads)
+        _sum_tiles_in_parallel(threads, x, bases, taps, packed, out)
+
+
+def _clip_tiles(grad, x, table, packed, out, threads):
+    """As _sum_tiles, for the input's gradient."""
+    operands = (grad, x, table.grads, table.positions, table.taps, packed, out)
+    if threads == 1:
+        _clip_some_tiles(0, len(table.positions) // TILE, *operands)
+    else:
+        _set_threads(threads)
+        _clip_tiles_in_parallel(threads, *operands)
+
+
+def _set_threads(threads):
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+
+
+@numba.njit(cache=True, nogil=True)
+def _sum_some_tiles(first, last, x, bases, taps, packed, out):
     blocks, row = packed.shape[0], out.shape[1] * FLOAT_BYTES
-    for tile in numba.prange(len(bases) // TILE):
-        base = bases.ctypes.data + tile * TILE * 8
+    for tile in range(first, last):
         for block in range(blocks):
             _sum_tile(
                 x.ctypes.data,
-                base,
+                bases.ctypes.data + tile * TILE * 8,
                 taps.ctypes.data,
                 len(taps),
                 packed.ctypes.data + block * len(taps) * LANES * FLOAT_BYTES,
@@ -184,21 +207,35 @@ def _sum_tiles(x, bases, taps, packed, out):
             )
 
 
-@numba.njit(parallel=True, cache=True, nogil=True)
-def _clip_tiles(grad, x, grads, positions, taps, packed, out):
-    for tile in numba.prange(len(positions) // TILE):
-        first = tile * TILE * 8
+@numba.njit(cache=True, parallel=True, nogil=True)
+def _sum_tiles_in_parallel(parts, x, bases, taps, packed, out):
+    tiles = len(bases) // TILE
+    for part in numba.prange(parts):
+        _sum_some_tiles(part * tiles // parts, (part + 1) * tiles // parts, x, bases, taps, packed, out)
+
+
+@numba.njit(cache=True, nogil=True)
+def _clip_some_tiles(first, last, grad, x, grads, positions, taps, packed, out):
+    for tile in range(first, last):
         for block in range(packed.shape[0]):
             _clip_tile(
                 grad.ctypes.data,
                 x.ctypes.data + block * LANES * FLOAT_BYTES,
-                grads.ctypes.data + first,
-                positions.ctypes.data + first,
+                grads.ctypes.data + tile * TILE * 8,
+                positions.ctypes.data + tile * TILE * 8,
                 taps.ctypes.data,
                 len(taps),
                 packed.ctypes.data + block * len(taps) * LANES * FLOAT_BYTES,
                 out.ctypes.data + block * LANES * FLOAT_BYTES,
             )
+
+
+@numba.njit(cache=True, parallel=True, nogil=True)
+def _clip_tiles_in_parallel(parts, grad, x, grads, positions, taps, packed, out):
+    tiles = len(positions) // TILE
+    for part in numba.prange(parts):
+        first, last = part * tiles // parts, (part + 1) * tiles // parts
+        _clip_some_tiles(first, last, grad, x, grads, positions, taps, packed, out)
 
 
 @intrinsic

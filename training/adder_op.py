@@ -1,6 +1,8 @@
-"""The adder convolution as a PyTorch operator: −Σ|x − w| with AdderNet's gradients, on the CPU in float32."""
+"""The adder convolution as a PyTorch operator: −Σ|x − w| with AdderNet's gradients, on the CPU in float32.
 
-import numba
+It computes with as many threads as PyTorch is set to (torch.set_num_threads).
+"""
+
 import numpy as np
 import torch
 from torch.nn import functional
@@ -43,10 +45,9 @@ def _adder_conv(
     x: torch.Tensor, weight: torch.Tensor, stride: list[int], pads: list[int], dilation: list[int], groups: int
 ) -> torch.Tensor:
     geometry = _geometry(stride, pads, dilation)
-    _share_threads()
     padded, filters = _channels_last(_padded(x, geometry)), weight.numpy(force=True)
     parts = [
-        absolute_differences(part, part_filters, geometry)
+        absolute_differences(part, part_filters, geometry, threads=torch.get_num_threads())
         for part, part_filters in zip(_split(padded, groups), np.split(filters, groups), strict=True)
     ]
     return _channels_first(parts)
@@ -70,7 +71,6 @@ def _adder_conv_input_gradient(
     groups: int,
 ) -> torch.Tensor:
     geometry = _geometry(stride, pads, dilation)
-    _share_threads()
     operands = (_split(_channels_last(grad), groups), _split(_channels_last(x), groups))
     filters = np.split(weight.numpy(force=True), groups)
     return _channels_first(
@@ -109,11 +109,6 @@ def _gradients(ctx, grad):
 
 
 _adder_conv.register_autograd(_gradients, setup_context=_save_operands)
-
-
-def _share_threads():
-    """Numba computes with as many threads as PyTorch is set to, as far as it has them."""
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
 
 
 def _geometry(stride, pads, dilation):

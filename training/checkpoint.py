@@ -1,0 +1,74 @@
+"""Checkpoints: best.pt, the network that other packages read, and last.pt, from which a run goes on."""
+
+import io
+import pickle
+from pathlib import Path
+
+import torch
+
+from adderhw.errors import ModelError
+from adderhw.files import write_atomic
+from training import networks
+
+FORMAT, RUN_FORMAT, VERSION = "adderhw-checkpoint", "adderhw-run", 1
+FIELDS = ("network", "input_shape", "preprocess", "state_dict", "training", "metrics")
+
+
+def load_network(path):
+    """(network in evaluation mode, metadata) of a checkpoint written by `write_network`.
+
+    metadata is the file's dictionary without the state: format, version, network {name, kind, classes,
+    in_channels}, input_shape [C, H, W], preprocess {dataset, mean, std} (x = (pixel − mean) / std per channel),
+    training (method, seed, all hyper-parameters) and metrics. Raises ModelError for a file that is missing, is
+    not a checkpoint, is of another version, or whose state does not fit its network.
+    """
+    content = read(path, FORMAT)
+    missing = [field for field in FIELDS if field not in content]
+    if missing:
+        raise ModelError(f"{path}: found no {', '.join(missing)}, expected a checkpoint with {', '.join(FIELDS)}")
+    state = content.pop("state_dict")
+    try:
+        options = dict(content["network"])
+        network = networks.build(options.pop("name"), options.pop("kind"), **options)
+        network.load_state_dict(state)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"{path}: found a state that is not that of its network ({reason})") from error
+    return network.eval(), content
+
+
+def write_network(path, network, *, description, preprocess, dataset, input_shape, training, metrics):
+    """Write best.pt whole or not at all; `description` is the argument of networks.build as a dictionary."""
+    content = {
+        "network": dict(description),
+        "input_shape": list(input_shape),
+        "preprocess": {"dataset": dataset, "mean": list(preprocess.mean), "std": list(preprocess.std)},
+        "state_dict": network.state_dict(),
+        "training": dict(training),
+        "metrics": dict(metrics),
+    }
+    write(path, FORMAT, content)
+
+
+def write(path, form, content):
+    """Write a dictionary of plain types and tensors under a format name and the version."""
+    buffer = io.BytesIO()
+    torch.save({"format": form, "version": VERSION, **content}, buffer)
+    write_atomic(path, buffer.getvalue())
+
+
+def read(path, form):
+    """The dictionary that `write` wrote; nothing in the file is executed. Raises ModelError as `load_network` does."""
+    path = Path(path)
+    if not path.is_file():
+        raise ModelError(f"{path}: found no such file, expected a checkpoint that python -m training writes")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise ModelError(f"{path}: found no readable PyTorch file, expected format {form!r}") from error
+    if not isinstance(content, dict) or content.get("format") != form:
+        found = content.get("format") if isinstance(content, dict) else type(content).__name__
+        raise ModelError(f"{path}: found format {found!r}, expected {form!r}")
+    if content.get("version") != VERSION:
+        raise ModelError(f"{path}: found version {content.get('version')!r}, expected {VERSION}")
+    return content
