@@ -1,0 +1,6 @@
+"""Quantisation: a float ONNX graph of adder and convolution layers becomes an integer Graph."""
+
+from quant.convert import Quantisation, quantise, quantise_with_summary
+from quant.settings import Settings
+
+__all__ = ["Quantisation", "Settings", "quantise", "quantise_with_summary"]

@@ -1,0 +1,130 @@
+"""The command line of quantisation: python -m quant MODEL --calibrate DATASET -o OUTPUT."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from adderhw.cli import progress_bar, run_app
+from adderhw.files import check_writable
+from quant.settings import Settings
+
+PROGRAM = "python -m quant"
+EXAMPLES = f"""Examples:
+
+  {PROGRAM} ann.onnx --calibrate digits -o ann_int8.onnx
+
+  {PROGRAM} ann20.onnx --calibrate cifar10 --bits 6 --range quantile -o ann20_int6.onnx
+
+  {PROGRAM} ann.onnx --calibrate digits --realisation shift_add:2 -o ann_shift.onnx
+"""
+DEFAULTS = Settings()
+BATCH = 64
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.command(epilog=EXAMPLES)
+def command(
+    model: Annotated[Path, typer.Argument(help="Float ONNX file, opset 13 or later.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Integer ONNX file to write.")],
+    calibrate: Annotated[str, typer.Option(help="Data set (digits, cifar10, fashion-mnist) or .npy/.npz file.")],
+    samples: Annotated[int, typer.Option(help="Calibration images, spread evenly over the training split.")] = 1024,
+    bits: Annotated[int, typer.Option(help="Width of adder layers and activations, 2 to 16.")] = DEFAULTS.bits,
+    edge_bits: Annotated[
+        int, typer.Option(help="Width of the first and the last layer where they multiply, 2 to 16.")
+    ] = DEFAULTS.edge_bits,
+    range_: Annotated[str, typer.Option("--range", help="Range of a tensor: max or quantile.")] = DEFAULTS.range,
+    quantile: Annotated[float, typer.Option(help="Share of the values that lie inside the range.")] = DEFAULTS.quantile,
+    guard_bits: Annotated[int, typer.Option(help="Guard bits of residual sums, 0 to 12.")] = DEFAULTS.guard_bits,
+    multiplier_bits: Annotated[
+        int, typer.Option(help="Width of the signed requantisation multiplier, 3 to 24.")
+    ] = DEFAULTS.multiplier_bits,
+    realisation: Annotated[
+        str, typer.Option(help="Hardware of the requantisation: multiplier, shift or shift_add:K.")
+    ] = DEFAULTS.realisation,
+    rounding: Annotated[
+        str, typer.Option(help="Rounding: half_up, floor, half_even or half_away.")
+    ] = DEFAULTS.rounding,
+) -> None:
+    """Quantise a float ONNX network of adder and convolution layers to an integer one."""
+    from adderhw.errors import AdderHwError
+    from export.writer import write_graph
+    from quant.convert import quantise_with_summary
+    from quant.float_graph import read_float_graph
+
+    settings = Settings(bits, edge_bits, range_, quantile, guard_bits, multiplier_bits, realisation, rounding)
+    if samples < 1:
+        raise AdderHwError(f"samples: found {samples}, expected at least 1")
+    graph = read_float_graph(model)
+    check_writable(output)
+    chosen = calibration_samples(graph, calibrate, samples)
+    images = chosen.batch(0, len(chosen))
+    with progress_bar() as progress:
+        result = quantise_with_summary(graph, images, settings, progress)
+    write_graph(result.graph, output)
+    console = Console()
+    console.print(layer_table(result.layers))
+    if chosen.labels is not None:
+        print_accuracies(console, graph, output, chosen)
+    print(f"{output}: written", file=sys.stderr)
+
+
+def calibration_samples(graph, data, count):
+    """At most `count` Samples, spread evenly over the training split: the same ones in every run."""
+    from adderhw.samples import open_samples
+
+    samples = open_samples(graph, data, "train", None)
+    chosen = np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(np.int64)
+    labels = None if samples.labels is None else samples.labels[chosen]
+    return replace(samples, values=samples.values[chosen], labels=labels)
+
+
+def layer_table(layers):
+    """The summary as a rich Table."""
+    table = Table()
+    for column in ("layer", "op", "bits x/w", "scale", "sum bits", "x clipped %", "w clipped %"):
+        table.add_column(column, justify="left" if column in ("layer", "op") else "right", overflow="fold")
+    for layer in layers:
+        table.add_row(
+            layer.name,
+            layer.op,
+            f"{layer.bits}/{layer.weight_bits}",
+            f"{layer.scale:.4g}",
+            str(layer.sum_bits),
+            f"{100 * layer.clipped:.3f}",
+            f"{100 * layer.weight_clipped:.2f}" if layer.op.startswith("Adder") else "",
+        )
+    return table
+
+
+def print_accuracies(console, graph, path, samples):
+    """Float and integer top-1 on the calibration images, for a first look; the test split is the simulator's."""
+    from adderhw import load
+    from quant.ranges import run, session_of
+
+    session, integer = session_of(graph, graph.outputs), load(path)
+    correct = np.zeros(2, np.int64)
+    for start in range(0, len(samples), BATCH):
+        batch, labels = samples.batch(start, start + BATCH), samples.labels[start : start + BATCH]
+        logits = run(session, graph, batch)[0], integer.run(batch)
+        if logits[0].ndim != 2:
+            return
+        correct += [int((scores.argmax(axis=1) == labels).sum()) for scores in logits]
+    float_top1, integer_top1 = 100 * correct / len(samples)
+    console.print(
+        f"top-1 on the {len(samples)} calibration images: float {float_top1:.2f} %, integer {integer_top1:.2f} %"
+    )
+
+
+def main() -> None:
+    """Entry point of `python -m quant` and `adderhw-quant`."""
+    run_app(app, PROGRAM)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""The Python API: a float model and calibration images in, the integer Graph out."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from adderhw.graph import Graph
+from quant.float_graph import FloatGraph, read_float_graph
+from quant.lower import Layer, Lowering
+from quant.ranges import calibrate
+from quant.settings import Settings
+
+
+class Quantisation(NamedTuple):
+    """An integer Graph and a summary line per layer."""
+
+    graph: Graph
+    layers: tuple[Layer, ...]
+
+
+def quantise(model, images, settings=Settings()):  # noqa: B008 - frozen
+    """The integer Graph of a float model.
+
+    model: path, ModelProto or FloatGraph (opset 13 or later). images: float32 (N, …), calibration images as the
+    model takes them. settings: Settings. Raises ModelError for a model that cannot be quantised, naming the node
+    and its op, DataError for images that do not fit.
+    """
+    return quantise_with_summary(model, images, settings).graph
+
+
+def quantise_with_summary(model, images, settings=Settings(), progress=None):  # noqa: B008 - frozen
+    """As quantise, with the summary; progress: called with (images done, images in all) while calibrating."""
+    graph = model if isinstance(model, FloatGraph) else read_float_graph(model)
+    images = np.ascontiguousarray(images)
+    observed = calibrate(graph, images, progress=progress)
+    return Quantisation(*Lowering(graph, observed, images, settings).run())

@@ -1,0 +1,62 @@
+"""What a quantisation depends on: widths, ranges, multipliers and rounding, checked when made."""
+
+import json
+import re
+from dataclasses import asdict, dataclass
+
+from adderhw.errors import AdderHwError
+from adderhw.fixed import MAX_BITS, MIN_BITS, Rounding
+
+RANGES = ("max", "quantile")
+REALISATIONS = re.compile(r"multiplier|shift|shift_add:[1-9]\d*")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one quantisation; raises AdderHwError for a value outside its range.
+
+    bits: width of adder layers and activations, 2…16. edge_bits: width of the weights and input of the first and
+    the last layer where those multiply. range: 'max', or 'quantile' with the share `quantile` of the values
+    inside the range. guard_bits: extra bits below the output's step in which a residual sum is taken.
+    multiplier_bits: width of the signed multiplier M. realisation: 'multiplier', 'shift' or 'shift_add:K'.
+    rounding: a name of adderhw.fixed.Rounding.
+    """
+
+    bits: int = 8
+    edge_bits: int = 8
+    range: str = "quantile"
+    quantile: float = 0.9997
+    guard_bits: int = 4
+    multiplier_bits: int = 14
+    realisation: str = "multiplier"
+    rounding: str = "half_up"
+
+    def __post_init__(self):
+        for name, least, most in (
+            ("bits", MIN_BITS, MAX_BITS),
+            ("edge_bits", MIN_BITS, MAX_BITS),
+            ("guard_bits", 0, 12),
+            ("multiplier_bits", 3, 24),
+        ):
+            require(least <= getattr(self, name) <= most, name, getattr(self, name), f"{least} to {most}")
+        require(self.range in RANGES, "range", self.range, " or ".join(RANGES))
+        require(0.5 < self.quantile <= 1, "quantile", self.quantile, "above 0.5, at most 1")
+        expected = "multiplier, shift or shift_add:K with K of at least 1"
+        require(REALISATIONS.fullmatch(self.realisation), "realisation", self.realisation, expected)
+        Rounding.parse(self.rounding)
+
+    @property
+    def signed_digits(self):
+        """How many non-zero signed digits a multiplier may have; None where any number may."""
+        kind, _, digits = self.realisation.partition(":")
+        return {"multiplier": None, "shift": 1}.get(kind, int(digits or 0))
+
+    def json(self):
+        """The settings as they travel in the model's metadata."""
+        return json.dumps(asdict(self))
+
+
+def require(holds, name, found, expected):
+    """Raises AdderHwError unless `holds`."""
+    if not holds:
+        raise AdderHwError(f"{name}: found {found!r}, expected {expected}")
