@@ -84,15 +84,16 @@ def train(recipe, output, *, root=None, report=lambda epoch, row: None):
     Raises AdderHwError for a folder with another recipe's run, TrainingDivergedError, and what loading data raises.
     """
     output = Path(output)
-    output.mkdir(parents=True, exist_ok=True)
     training, validation = load_training(recipe.data, limit=recipe.limit, root=root)
+    test = load_test(recipe.data, root=root)
+    _make_folder(output)
     run = start(recipe, training)
     resume(run, output)
     while run.epoch < recipe.epochs:
         run.history.append(train_epoch(run, training, validation))
         save(run, output, training)
         report(run.epoch, run.history[-1])
-    return _add_test_accuracy(output / BEST, load_test(recipe.data, root=root))
+    return _add_test_accuracy(output / BEST, test)
 
 
 def start(recipe, data):
@@ -254,6 +255,13 @@ def _add_test_accuracy(path, test):
     metrics = {**metadata["metrics"], "test_top1": top1(network, test, PREPROCESS[metadata["preprocess"]["dataset"]])}
     checkpoint.write(path, checkpoint.FORMAT, {**content, "metrics": metrics})
     return metrics
+
+
+def _make_folder(path):
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AdderHwError(f"{path}: cannot make the output folder: {error.strerror}") from error
 
 
 def _csv(history):

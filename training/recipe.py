@@ -20,10 +20,10 @@ class Recipe:
     adaptive rate (Chen 2020). lr: the start of the cosine schedule. Raises AdderHwError for values out of range.
     """
 
-    model: str
-    data: str
-    method: str
-    epochs: int
+    model: str = "digits_resnet"
+    data: str = "digits"
+    method: str = "pkkd"
+    epochs: int = 60
     seed: int = 0
     alpha: float = 1.0
     beta: float = 1.0

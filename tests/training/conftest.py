@@ -1,0 +1,12 @@
+"""One PyTorch thread for every training test: small networks are quickest so, and runs repeat bit by bit."""
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -1,0 +1,78 @@
+"""The commands: results on stdout, talk on stderr, one line and exit code 2 for bad input, help for every option."""
+
+import json
+
+import pytest
+
+from training import __main__ as train_command
+from training import table
+from training.checkpoint import load_network
+
+
+def call(command, monkeypatch, *arguments):
+    """The exit code of `command` called as from a shell."""
+    monkeypatch.setattr("sys.argv", ["training", *map(str, arguments)])
+    with pytest.raises(SystemExit) as exit_info:
+        command.main()
+    return exit_info.value.code
+
+
+def test_training_prints_its_result_and_writes_a_checkpoint(tmp_path, monkeypatch, capsys):
+    options = ["--method", "cnn", "--epochs", 1, "--limit", 200, "--threads", 1, "--output", tmp_path]
+    assert call(train_command, monkeypatch, *options) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith(f"{tmp_path / 'best.pt'}: cnn digits_resnet on digits, test top-1 ")
+    assert printed.err == ""
+    assert load_network(tmp_path / "best.pt")[1]["training"]["method"] == "cnn"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--method", "mmd"], "error: method: found 'mmd', expected one of cnn, ann, kd, pkkd"),
+        (["--epochs", "many"], "error: Invalid value for '--epochs'"),
+        (["--data", "cifar10", "--root", "nowhere"], "error: nowhere/cifar-10-batches-bin/data_batch_1.bin: found no"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_two(arguments, line, tmp_path, monkeypatch, capsys):
+    assert call(train_command, monkeypatch, "--output", tmp_path / "run", *arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(line)
+    assert printed.err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_diverges_fails_with_exit_code_one(tmp_path, monkeypatch, capsys):
+    options = ["--method", "cnn", "--epochs", 1, "--limit", 200, "--lr", 1e30, "--output", tmp_path]
+    assert call(train_command, monkeypatch, *options) == 1
+    assert capsys.readouterr().err.startswith("error: epoch 1: found a loss of ")
+
+
+@pytest.mark.parametrize("command", [train_command, table])
+def test_help_shows_examples_and_explains_every_option(command, monkeypatch, capsys):
+    assert call(command, monkeypatch, "--help") == 0
+    text = capsys.readouterr().out
+    assert "Example" in text
+    assert "python -m training" in text
+
+
+def test_the_table_compares_methods_over_seeds_and_resumes(tmp_path, monkeypatch, capsys):
+    options = ["--methods", "cnn,ann", "--seeds", 2, "--epochs", 1, "--limit", 200, "--output", tmp_path]
+    assert call(table, monkeypatch, *options) == 0
+    first = json.loads((tmp_path / "table.json").read_text())
+    assert [(row["method"], row["runs"]) for row in first["rows"]] == [("cnn", 2), ("ann", 2)]
+    assert (tmp_path / "table.csv").read_text().startswith("method,runs,mean,deviation\ncnn,2,")
+    assert "cnn" in capsys.readouterr().out
+    assert call(table, monkeypatch, *options) == 0
+    assert json.loads((tmp_path / "table.json").read_text()) == first
+
+
+def test_the_tables_figures_are_mean_and_sample_deviation():
+    results = [{"recipe": {"method": "ann"}, "metrics": {"test_top1": top1}} for top1 in (97.0, 99.0)]
+    assert table.summarise(results) == [{"method": "ann", "runs": 2, "mean": 98.0, "deviation": pytest.approx(2**0.5)}]
+
+
+def test_a_method_named_twice_is_refused(tmp_path, monkeypatch, capsys):
+    assert call(table, monkeypatch, "--methods", "ann,ann", "--output", tmp_path) == 2
+    assert capsys.readouterr().err == "error: methods: found 'ann,ann', expected each method once\n"
