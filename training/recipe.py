@@ -23,7 +23,7 @@ class Recipe:
     model: str = "digits_resnet"
     data: str = "digits"
     method: str = "pkkd"
-    epochs: int = 60
+    epochs: int = 40
     seed: int = 0
     alpha: float = 1.0
     beta: float = 1.0
