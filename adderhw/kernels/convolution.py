@@ -1,6 +1,9 @@
 """Adder and integer convolutions: weights packed once for a kernel path, then exact sums and a fused epilogue."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from typing import NamedTuple
 
 import numba
@@ -27,10 +30,17 @@ BLOCK_BYTES = 16 * 1024  # of sums finished together: half of a first-level data
 MIN_BLOCK, MAX_BLOCK = 48, 512  # positions: fewer would stream the weights too often
 UNIT_POSITIONS = 64  # small images are taken together until a unit has this many positions
 UNIT_BYTES = 128 * 1024  # padded input of one unit, to stay in the second-level cache
-SERIAL_TAPS = 300_000  # about 5 µs of work: below it threads cost more than they gain
+SERIAL_TAPS = 8_000_000  # about 70 µs of work: below it waking a thread (20 to 40 µs) costs more than it gains
 REMEMBERED = 16  # prepared calls per layer
 FLIPS = {"uint8": 0, "int8": 0x80, "uint16": 0, "int16": 0x8000}
 NO_LIMIT = (-(2**63), 2**63 - 1)
+NO_STATS = np.zeros(0, np.int64)
+EMPTY_STATS = {
+    0: NO_STATS,
+    2: np.array([NO_LIMIT[0], 0], np.int64),
+    3: np.array([*NO_LIMIT, 0], np.int64),
+}
+UNSIGNED = {1: np.uint8, 2: np.uint16}
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,24 +69,25 @@ class PackedIntegerConv(PackedConv):
     """Weights for integer_conv; made by pack_integer_conv."""
 
 
+class Scratch(NamedTuple):
+    """Empty arrays that carry the element types of a kind's padded input and sums."""
+
+    padded: np.ndarray
+    sums: np.ndarray
+
+
 class Prepared(NamedTuple):
     """One call's set-up: what depends on shapes, zero point, threads, Requant and accumulator, not on values."""
 
-    function: object
+    threads: int
+    kind: tuple
+    scratch: Scratch
     units: int
     taps: np.ndarray
     positions: np.ndarray
     layout: np.ndarray
     tables: Tables
     out_shape: tuple[int, int, int, int]
-    statistics: np.ndarray
-
-
-class Scratch(NamedTuple):
-    """Empty arrays that carry the element types of a kind's padded input and sums."""
-
-    padded: np.ndarray
-    sums: np.ndarray
 
 
 INT8, INT16, INT32, INT64 = (np.empty(0, dtype) for dtype in (np.uint8, np.int16, np.int32, np.int64))
@@ -238,12 +249,22 @@ def _tables(packed, requant, accumulator, out_dtype, repeats):
     return pack_tables(requant, requant_fits_int32(packed.bound, requant), repeats)
 
 
-def _prepare(packed, shape, x_zero_point, fill, accumulator, requant, out_dtype, track, threads):
+def _check_input(x, packed, fill):
+    channels = packed.shape[1] * packed.geometry.groups
+    if x.dtype != packed.x_dtype or x.ndim != 4 or x.shape[3] != channels:
+        raise AdderHwError(
+            f"convolution: found input {x.dtype} {x.shape}, expected {packed.x_dtype} (N, H, W, {channels})"
+        )
+    if not packed.signed and not 0 <= fill < 1 << 8 * x.itemsize:
+        raise AdderHwError(f"convolution: found zero point {fill - FLIPS[x.dtype.name]}, expected a value of {x.dtype}")
+
+
+def _prepare(packed, x, x_zero_point, fill, accumulator, requant, out_dtype, track, threads):
     """Settles everything about a call but the values; see Prepared."""
+    _check_input(x, packed, fill)
+    shape = x.shape
     kind, geometry = packed.kind, packed.geometry
     outputs, group_channels, kernel_h, kernel_w = packed.shape
-    if shape[3] != group_channels * geometry.groups:
-        raise AdderHwError(f"convolution: found {shape[3]} input channels, expected {group_channels * geometry.groups}")
     batch, height, width, channels = shape
     out_h, out_w = geometry.output_hw(height, width, kernel_h, kernel_w)
     elements, flip = _unit_elements(kind), FLIPS[packed.x_dtype.name]
@@ -278,78 +299,94 @@ def _prepare(packed, shape, x_zero_point, fill, accumulator, requant, out_dtype,
         taps=len(taps), weight_step=len(taps) * kind.vectors * kind.lanes * kind.unit.width // 8, copy=int(copy),
         flip=flip, shift=shift, fill=fill, unit_images=images, unit_rows=rows, units_per_band=-(-out_h // rows),
         block=block, limit_low=low, limit_high=high, limited=limited, saturate=int(accumulator.saturate),
-        track=int(track), mode=tables.mode, corrected=tables.corrected, qmin=requant.qmin if requant else 0,
+        track=int(track > 0), mode=tables.mode, corrected=tables.corrected, qmin=requant.qmin if requant else 0,
         qmax=requant.qmax if requant else 0, run=run, run_step=run_step, run_tables=run_tables,
     )  # fmt: skip
     units = -(-batch // images) * layout.units_per_band
     positions = _positions(geometry, images, rows, out_w, image, row, pixel)
-    function = compiled.convolution_serial if threads == 1 or units == 1 else compiled.convolution_parallel
     return Prepared(
-        function, units, taps, positions, np.array(layout, np.int64), tables, (batch, out_h, out_w, outputs),
-        np.zeros((units, 3), np.int64),
+        min(threads, units), kind(), SCRATCH[kind], units, taps, positions, np.array(layout, np.int64), tables,
+        (batch, out_h, out_w, outputs),
     )  # fmt: skip
 
 
-def _call(x, packed, x_zero_point, fill, accumulator, requant, out_dtype, track, out):
-    """(outputs, statistics rows) of one convolution; steady-state calls find their set-up in packed.prepared."""
-    if x.dtype != packed.x_dtype or x.ndim != 4 or not x.flags.c_contiguous:
-        raise AdderHwError(
-            f"convolution: found input {x.dtype} {x.shape}, expected contiguous NHWC of {packed.x_dtype}"
-        )
-    out_dtype = np.dtype(out_dtype)
-    key = x.shape, x_zero_point, fill, accumulator, id(requant), out_dtype, track, numba.get_num_threads()
+def _call(x, packed, x_zero_point, fill, accumulator, requant, out_dtype, stats, out, threads):
+    """The outputs of one convolution; steady-state calls find their set-up in packed.prepared."""
+    threads = threads or numba.get_num_threads()
+    key = x.shape, x.dtype, x_zero_point, fill, id(requant), out_dtype, accumulator, stats.size, threads
     prepared = packed.prepared.get(key)
     if prepared is None:
-        prepared = _prepare(packed, x.shape, x_zero_point, fill, accumulator, requant, out_dtype, track, key[-1])
+        prepared = _prepare(packed, x, x_zero_point, fill, accumulator, requant, out_dtype, stats.size, threads)
         if len(packed.prepared) >= REMEMBERED:
             packed.prepared.clear()
         packed.prepared[key] = prepared
+    if not x.flags.c_contiguous:
+        raise AdderHwError("convolution: found an input that is not contiguous, expected contiguous NHWC")
     if out is None:
         out = np.empty(prepared.out_shape, out_dtype)
     elif out.shape != prepared.out_shape or out.dtype != out_dtype or not out.flags.c_contiguous:
         raise AdderHwError(f"out: found {out.dtype} {out.shape}, expected {out_dtype} {prepared.out_shape}")
-    statistics = prepared.statistics
-    if track:
-        statistics = np.empty_like(statistics)
-        statistics[:] = NO_LIMIT[0], NO_LIMIT[1], 0
-    scratch = SCRATCH[packed.kind]
-    prepared.function(
-        packed.kind(), prepared.units, x.view(UNSIGNED[x.itemsize]).reshape(-1), scratch.padded, packed.w, prepared.taps,
-        prepared.positions, scratch.sums, prepared.tables.table32, prepared.tables.table64, prepared.layout,
-        out.reshape(-1), statistics,
+    arrays = (
+        x.view(UNSIGNED[x.itemsize]).reshape(-1), prepared.scratch.padded, packed.w, prepared.taps,
+        prepared.positions, prepared.scratch.sums, prepared.tables.table32, prepared.tables.table64,
+        prepared.layout, out.reshape(-1),
     )  # fmt: skip
-    return out, statistics
+    if prepared.threads == 1:
+        compiled.convolve(prepared.kind, 0, prepared.units, *arrays, stats)
+    else:
+        _share(prepared, arrays, stats)
+    return out
 
 
-UNSIGNED = {1: np.uint8, 2: np.uint16}
+def _share(prepared, arrays, stats):
+    """Runs contiguous ranges of units on as many threads; each keeps its own statistics, folded in afterwards."""
+    edges = [prepared.units * part // prepared.threads for part in range(prepared.threads + 1)]
+    own = [EMPTY_STATS[stats.size].copy() for _ in edges[1:]]
+    calls = [
+        _pool(prepared.threads - 1, os.getpid()).submit(compiled.convolve, prepared.kind, *part, *arrays, statistics)
+        for *part, statistics in zip(edges[1:], edges[2:], own[1:], strict=False)
+    ]
+    compiled.convolve(prepared.kind, 0, edges[1], *arrays, own[0])
+    for call in calls:
+        call.result()
+    if stats.size:
+        stats[0] = max(stats[0], *(statistics[0] for statistics in own))
+        stats[-1] += sum(statistics[-1] for statistics in own)
+    if stats.size == 3:
+        stats[1] = min(stats[1], *(statistics[1] for statistics in own))
 
 
-def adder_conv(x, packed, zero_point, *, accumulator=EXACT, requant=None, out_dtype=np.int32, stats=None, out=None):
+@cache
+def _pool(threads, process):
+    """Worker threads, made once; a forked process (its id differs) makes its own."""
+    return ThreadPoolExecutor(threads, "adderhw")
+
+
+def adder_conv(
+    x, packed, zero_point, *, accumulator=EXACT, requant=None, out_dtype=np.int32, stats=None, out=None, threads=None
+):
     """S = Σ |x − w| over the taps (Chen 2020, eq. 2, without its minus sign), then optionally requantised.
 
     x: (N, H, W, C) of the packed dtype; padding reads zero_point and counts. Returns (N, H', W', O): the sums as
     int32 or int64, or with `requant` clip(round_shift(S·M + C, n)) as out_dtype. accumulator: what a register of
     that many bits would hold instead of S. stats: int64 (2,), updated to [largest exact S, exact sums above
-    2^bits − 1]. Raises AdderHwError for a wrong shape, dtype, accumulator or Requant.
+    2^bits − 1]. threads: how many share the work, default numba.get_num_threads() (asking costs 2.6 µs).
+    Raises AdderHwError for a wrong shape, dtype, accumulator or Requant.
     """
-    flip = FLIPS[packed.x_dtype.name]
-    out, rows = _call(x, packed, 0, int(zero_point) + flip, accumulator, requant, out_dtype, stats is not None, out)
-    if stats is not None:
-        stats[0] = max(stats[0], rows[:, 0].max(initial=0))
-        stats[1] += rows[:, 2].sum()
-    return out
+    fill = int(zero_point) + FLIPS[packed.x_dtype.name]
+    return _call(
+        x, packed, 0, fill, accumulator, requant, out_dtype, NO_STATS if stats is None else stats, out, threads
+    )
 
 
-def integer_conv(x, packed, x_zero_point, *, accumulator=EXACT, requant=None, out_dtype=np.int32, stats=None, out=None):
+def integer_conv(
+    x, packed, x_zero_point, *, accumulator=EXACT, requant=None, out_dtype=np.int32, stats=None, out=None, threads=None
+):
     """Σ (x − x_zero_point)(w − w_zero_point), ONNX ConvInteger: padding contributes 0; then optionally requantised.
 
     Shapes and `requant` as adder_conv. accumulator: wraps two's complement, never saturates. stats: int64 (3,),
     updated to [largest exact sum, smallest exact sum, exact sums outside the accumulator's range].
     Raises AdderHwError for a wrong shape, dtype, accumulator or Requant.
     """
-    out, rows = _call(x, packed, int(x_zero_point), 0, accumulator, requant, out_dtype, stats is not None, out)
-    if stats is not None:
-        stats[0] = max(stats[0], rows[:, 0].max(initial=NO_LIMIT[0]))
-        stats[1] = min(stats[1], rows[:, 1].min(initial=NO_LIMIT[1]))
-        stats[2] += rows[:, 2].sum()
-    return out
+    stats = NO_STATS if stats is None else stats
+    return _call(x, packed, int(x_zero_point), 0, accumulator, requant, out_dtype, stats, out, threads)
