@@ -8,28 +8,30 @@ from pathlib import Path
 import onnx
 import pytest
 
+from export.__main__ import main
+
 ROOT = Path(__file__).parents[2]
 
 
-def run(*arguments, cwd, without=()):
-    """The finished process of python -m export; packages named in `without` cannot be found."""
-    script = (
-        "import sys, importlib.machinery as m\n"
-        f"hidden = {tuple(without)!r}\n"
-        "find = m.PathFinder.find_spec\n"
-        "m.PathFinder.find_spec = lambda name, *rest: None if name.split('.')[0] in hidden else find(name, *rest)\n"
-        "from export.__main__ import main\n"
-        "main()\n"
-    )
-    command = [sys.executable, "-c", script, *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+@pytest.fixture
+def call(tmp_path, monkeypatch, capfd):
+    """A function that runs the command in tmp_path and gives (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["export", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit:
+            main()
+        return exit.value.code, *capfd.readouterr()
+
+    return run
 
 
 def assert_one_line(done, words):
     """Exit code 2, nothing on stdout and one line on stderr with `words`."""
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
-    assert words in done.stderr
+    code, out, err = done
+    assert (code, out, err.count("\n")) == (2, "", 1), err
+    assert words in err
 
 
 @pytest.fixture(scope="module")
@@ -56,16 +58,16 @@ def checkpoint(tmp_path_factory):
     return path
 
 
-def test_help_has_an_example(tmp_path):
-    done = run("--help", cwd=tmp_path)
-    assert done.returncode == 0
-    assert "python -m export runs/ann20/best.pt -o ann20.onnx" in done.stdout
+def test_help_has_an_example(call):
+    code, out, _ = call("--help")
+    assert code == 0
+    assert "python -m export runs/ann20/best.pt -o ann20.onnx" in out
 
 
-def test_checkpoint_becomes_a_float_model(checkpoint, tmp_path):
-    done = run(checkpoint, "-o", "ann.onnx", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    size, ops, difference = done.stdout.splitlines()
+def test_checkpoint_becomes_a_float_model(checkpoint, call, tmp_path):
+    code, out, err = call(checkpoint, "-o", "ann.onnx")
+    assert (code, err) == (0, "")
+    size, ops, difference = out.splitlines()
     assert size == f"ann.onnx: {(tmp_path / 'ann.onnx').stat().st_size:,} bytes"
     assert "9 AdderConv" in ops
     assert difference.startswith("largest difference between onnxruntime and torch: ")
@@ -78,20 +80,30 @@ def test_checkpoint_becomes_a_float_model(checkpoint, tmp_path):
 
 
 def test_missing_training_packages_say_how_to_install_them(tmp_path):
-    done = run("best.pt", "-o", "m.onnx", cwd=tmp_path, without=("torch",))
-    assert_one_line(done, "found no torch, expected it installed: pip install adderhw[train]")
+    script = (
+        "import sys, importlib.machinery as m\n"
+        "find = m.PathFinder.find_spec\n"
+        "m.PathFinder.find_spec = lambda name, *rest: None if name == 'torch' else find(name, *rest)\n"
+        "from export.__main__ import main\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", script, "best.pt", "-o", "m.onnx"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    expected = "found no torch, expected it installed: pip install adderhw[train]"
+    assert_one_line((done.returncode, done.stdout, done.stderr), expected)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no checkpoint"], ids=["missing", "empty", "foreign"])
-def test_bad_checkpoint_is_one_line_and_leaves_nothing(content, tmp_path):
+def test_bad_checkpoint_is_one_line_and_leaves_nothing(content, call, tmp_path):
     pytest.importorskip("torch")
     if content is not None:
         (tmp_path / "best.pt").write_bytes(content)
-    done = run("best.pt", "-o", "m.onnx", cwd=tmp_path)
-    assert_one_line(done, "error: best.pt: found no")
+    assert_one_line(call("best.pt", "-o", "m.onnx"), "error: best.pt: found no")
     assert not (tmp_path / "m.onnx").exists()
 
 
-def test_bad_output_is_found_before_the_work(tmp_path):
-    assert_one_line(run("best.pt", "-o", "none/m.onnx", cwd=tmp_path), "none/m.onnx: cannot write")
-    assert_one_line(run("best.pt", cwd=tmp_path), "--output")
+def test_bad_output_is_found_before_the_work(call):
+    pytest.importorskip("torch")
+    assert_one_line(call("best.pt", "-o", "none/m.onnx"), "none/m.onnx: cannot write")
+    assert_one_line(call("best.pt"), "--output")
