@@ -57,7 +57,7 @@ def absolute_differences(x, weight, geometry, *, threads=1):
 
 
 def input_gradient(grad, x, weight, geometry, *, threads=1):
-    """∂L/∂x = Σ g·clip(w − x, −1, 1) over every output that reads x. Chen 2020, equation 5.
+    """∂L/∂x = Σ g·clip(w − x, −1, 1) over every output that reads x. Chen 2020, equation 6.
 
     grad: float32 (N, H', W', O); x: float32 (N, H, W, C), not padded; weight: float32 (O, C, kh, kw).
     Returns float32 (N, H, W, C). Inputs of one residue modulo the stride share their taps and are done together.

@@ -1,6 +1,7 @@
-"""Progressive kernel-based knowledge distillation (PKKD, Xu 2020): what the adder network learns from its CNN twin.
+"""Progressive kernel-based knowledge distillation (PKKD): what the adder network learns from its CNN twin.
 
-The published text leaves some points open; the choices made here:
+After Y. Xu, C. Xu, X. Chen, W. Zhang, C. Xu and Y. Wang, "Kernel Based Progressive Distillation for Adder Neural
+Networks", NeurIPS 2020. Points that the text leaves open, and the choices made here:
 - h = exp(−conv/(2σ_c²)) carries a minus sign, as does g = exp(−‖x − f‖₁/(2σ_a²)); σ² is learnt as exp(s), so it
   stays positive. σ_a² starts at the layer's fan-in, since Y is a sum of as many distances; σ_c² starts at 1, since a
   convolution after batch normalisation answers with values of that order.
@@ -38,7 +39,7 @@ class ResponseRecorder:
 class LayerMatch(nn.Module):
     """The distance of one layer's adder responses from its twin's, both through a Gaussian-like kernel and ρ.
 
-    Xu 2020, equations 5 to 8. channels: of the responses; fan_in: terms in each of the layer's sums.
+    Xu 2020, section 3. channels: of the responses; fan_in: terms in each of the layer's sums.
     """
 
     def __init__(self, channels, fan_in):
@@ -76,7 +77,7 @@ def kernel_response(exponent, log_variance):
 
 
 def blended_loss(scores, labels, teacher_scores, alpha):
-    """L_blend = CE(y, label) + α·CE(y, softmax(teacher)) (Xu 2020, equation 9), averaged over the batch.
+    """L_blend = CE(y, label) + α·CE(y, softmax(teacher)) (Xu 2020, section 3), averaged over the batch.
 
     scores, teacher_scores: float32 (N, classes) before the softmax; the teacher's are detached here.
     """

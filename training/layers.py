@@ -1,4 +1,8 @@
-"""Adder layers as PyTorch modules, AdderNet's adaptive learning rate, and how the layers write themselves to ONNX."""
+"""Adder layers as PyTorch modules, AdderNet's adaptive learning rate, and how the layers write themselves to ONNX.
+
+Chen 2020 is H. Chen, Y. Wang, C. Xu, B. Shi, C. Xu, Q. Tian and C. Xu, "AdderNet: Do We Really Need Multiplications
+in Deep Learning?", CVPR 2020.
+"""
 
 from math import sqrt
 

@@ -154,7 +154,7 @@ def train_batch(run, images, labels):
     """One step of each learner from the weights both had before the batch; returns {'loss', 'teacher_loss'}.
 
     The teacher answers once: its own cross-entropy steps it, and its detached answers teach the student (Xu 2020,
-    section 3.3). A fixed teacher only answers.
+    section 3). A fixed teacher only answers.
     """
     teacher, teacher_scores, teacher_loss = run.teacher, None, 0.0
     if teacher:
@@ -167,7 +167,7 @@ def train_batch(run, images, labels):
 
 
 def student_loss(run, scores, labels, teacher_scores):
-    """Cross-entropy; with a teacher L_blend; with PKKD L = β·L_mid + L_blend (Xu 2020, equation 10)."""
+    """Cross-entropy; with a teacher L_blend; with PKKD L = β·L_mid + L_blend (Xu 2020, section 3)."""
     if not run.teacher:
         return functional.cross_entropy(scores, labels)
     loss = blended_loss(scores, labels, teacher_scores, run.recipe.alpha)
