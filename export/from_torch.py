@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-from onnx import defs, helper
+from onnx import defs, helper, numpy_helper
 
 from adderhw.errors import ModelError
 from adderhw.files import check_writable, write_atomic
@@ -54,6 +54,7 @@ def export_module(module, example_input, path, *, metadata=None) -> Exported:
     example = example_input.detach().cpu()
     model = trace(module, example)
     check_ops(model)
+    plain_reshapes(model.graph)
     name_by_modules(model.graph, module)
     strip(model)
     complete(model, metadata or {})
@@ -108,6 +109,14 @@ def check_ops(model):
             expected = ", ".join(sorted(STANDARD_OPS | custom))
             op = f"{node.domain or 'ai.onnx'}::{node.op_type}"
             raise ModelError(f"node {node.name!r}: found op {op}, expected a module that needs only {expected}")
+
+
+def plain_reshapes(graph):
+    """Gives every Reshape ONNX's default allowzero 0; torch writes 1, which only matters for a 0 in the new shape."""
+    shapes = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Reshape" and node.input[1] in shapes and shapes[node.input[1]].all():
+            node.ClearField("attribute")
 
 
 def name_by_modules(graph, module):

@@ -15,6 +15,7 @@ from adderhw.errors import AdderHwError, ModelError  # noqa: E402
 from adderhw.onnx_reader import read_graph  # noqa: E402
 from export.from_torch import export_module  # noqa: E402
 from export.schema import register_schemas  # noqa: E402
+from quant.float_graph import read_float_graph  # noqa: E402
 from training.layers import AdderConv2d, AdderLinear  # noqa: E402
 
 METADATA = {
@@ -122,6 +123,11 @@ def test_file_is_checked_small_and_says_how_images_are_preprocessed(exported, ne
     assert b"torch" not in path.read_bytes()
     assert [d.dim_param or d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim] == ["N", 2, 8, 8]
     assert {v.name for v in model.graph.value_info} == {n.output[0] for n in model.graph.node[:-1]}
+
+
+def test_quantiser_reads_the_file(exported):
+    graph = read_float_graph(exported[0])
+    assert [node.name for node in graph.nodes] == [node.name for node in exported[1].model.graph.node]
 
 
 def test_reader_says_that_a_float_model_must_be_quantised(exported):
