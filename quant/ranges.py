@@ -12,6 +12,8 @@ from adderhw.errors import DataError, ModelError
 # be known beforehand and a quantile is right to 2^-8 of itself, before the linear interpolation inside its bin.
 BIN_BITS = 17
 DROPPED_BITS = 32 - BIN_BITS
+# The bin of 0 holds subnormal numbers too; they count as 0.
+SMALLEST = float(np.finfo(np.float32).tiny)
 
 
 @dataclass
@@ -45,7 +47,8 @@ class Observed:
         at = int(np.searchsorted(cumulative, target))
         inside = (target - (cumulative[at] - self.counts[at])) / max(self.counts[at], 1)
         lower, upper = edges_of(at)
-        return float(np.clip(lower + inside * (upper - lower), self.low, self.high))
+        value = float(np.clip(lower + inside * (upper - lower), self.low, self.high))
+        return value if abs(value) >= SMALLEST else 0.0
 
     def share_outside(self, low, high):
         """The share of values whose bin lies outside the bins of [low, high]."""

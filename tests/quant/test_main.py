@@ -1,0 +1,84 @@
+"""The command line: a table and a file, or one line and exit code 2."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from adderhw.onnx_reader import read_graph
+from quant.__main__ import main
+from tests.quant.networks import Network
+
+
+def digits_model(path):
+    """A small float network on the digits."""
+    net = Network(shape=(1, 8, 8))
+    x = net.node("Flatten", [net.relu(net.conv("image", "stem", 1, 4))], "flat")
+    preprocess = {"dataset": "digits", "mean": [0.0], "std": [16.0]}
+    model = net.model(net.gemm(x, "logits", 256, 10), metadata={"adderhw.preprocess": json.dumps(preprocess)})
+    onnx.save(model, path)
+    return path
+
+
+def call(monkeypatch, capfd, *arguments):
+    """(exit code, stdout, stderr) of the command."""
+    monkeypatch.setattr("sys.argv", ["quant", *map(str, arguments)])
+    with pytest.raises(SystemExit) as exit:
+        main()
+    return exit.value.code, *capfd.readouterr()
+
+
+def test_a_model_is_quantised_on_training_images(tmp_path, monkeypatch, capfd):
+    model, output = digits_model(tmp_path / "float.onnx"), tmp_path / "integer.onnx"
+    arguments = (model, "--calibrate", "digits", "--samples", 50, "-o", output)
+    code, out, err = call(monkeypatch, capfd, *arguments)
+    assert code == 0, err
+    assert "stem_node" in out
+    assert "top-1 on the 50 calibration images: float" in out
+    assert err == f"{output}: written\n"
+    graph = read_graph(output)
+    assert graph.formats["image_q"].scale == 1 / 16
+    first = output.read_bytes()
+    call(monkeypatch, capfd, *arguments)
+    assert output.read_bytes() == first
+
+
+def test_help_shows_examples(monkeypatch, capfd):
+    code, out, _ = call(monkeypatch, capfd, "--help")
+    assert code == 0
+    assert "python -m quant ann.onnx --calibrate digits -o ann_int8.onnx" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--bits", "1"], "bits: found 1, expected 2 to 16"),
+        (["--bits", "many"], "bits"),
+        (["--samples", "0"], "samples: found 0"),
+        (["--calibrate", "mnist"], "data set: found 'mnist'"),
+        (["--range", "all"], "range: found 'all'"),
+        (["-o", "no/such/folder/x.onnx"], "no/such/folder/x.onnx: cannot write"),
+        (["--calibrate", "wrong.npy"], "expected [N, 1, 8, 8]"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_no_file(arguments, words, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    np.save("wrong.npy", np.zeros((4, 3, 8, 8), np.float32))
+    model, output = digits_model(tmp_path / "float.onnx"), tmp_path / "integer.onnx"
+    code, out, err = call(monkeypatch, capfd, model, "--calibrate", "digits", "-o", output, *arguments)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert err.count("\n") == 1
+    assert not output.exists()
+
+
+def test_a_model_without_normalisation_is_an_error(tmp_path, monkeypatch, capfd):
+    path = digits_model(tmp_path / "float.onnx")
+    model = onnx.load(path)
+    helper.set_model_props(model, {})
+    onnx.save(model, path)
+    code, _, err = call(monkeypatch, capfd, path, "--calibrate", "digits", "-o", tmp_path / "integer.onnx")
+    assert code == 2
+    assert "adderhw.preprocess" in err

@@ -1,0 +1,38 @@
+"""Settings refuse what lies outside their range, in one line."""
+
+import json
+
+import pytest
+
+from adderhw.errors import AdderHwError
+from quant import Settings
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("bits", 1),
+        ("bits", 17),
+        ("edge_bits", 1),
+        ("range", "minmax"),
+        ("quantile", 0.3),
+        ("quantile", float("nan")),
+        ("guard_bits", -1),
+        ("multiplier_bits", 2),
+        ("realisation", "shift_add"),
+        ("realisation", "shift_add:0"),
+        ("rounding", "up"),
+    ],
+)
+def test_a_value_out_of_range_is_named(name, value):
+    with pytest.raises(AdderHwError, match=f"{name}: found"):
+        Settings(**{name: value})
+
+
+def test_settings_travel_as_json():
+    assert json.loads(Settings(bits=5).json())["bits"] == 5
+
+
+def test_signed_digits_follow_the_realisation():
+    found = [Settings(realisation=text).signed_digits for text in ("multiplier", "shift", "shift_add:3")]
+    assert found == [None, 1, 3]
