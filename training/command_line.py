@@ -11,10 +11,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from adderhw.errors import AdderHwError
+from training.data import PREPROCESS
 from training.loop import TrainingDivergedError
+from training.networks import ARCHITECTURES
 
-Model = Annotated[str, typer.Option(help="Network: digits_resnet, resnet20 or resnet32.")]
-Data = Annotated[str, typer.Option(help="Data set: digits, cifar10 or fashion-mnist.")]
+Model = Annotated[str, typer.Option(help=f"Network: {', '.join(ARCHITECTURES)}.")]
+Data = Annotated[str, typer.Option(help=f"Data set: {', '.join(PREPROCESS)}.")]
 Output = Annotated[Path, typer.Option(help="Folder for best.pt, last.pt and epochs.csv; a run found there goes on.")]
 Epochs = Annotated[int, typer.Option(help="Passes over the training images.")]
 Alpha = Annotated[float, typer.Option(help="Weight of the teacher's scores in the loss (kd, pkkd).")]
