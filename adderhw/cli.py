@@ -27,14 +27,24 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 @app.command(epilog=EXAMPLES)
 def command(
-    model: Annotated[Path | None, typer.Argument(help="Integer ONNX file; without it the digits network that ships.")] = None,
-    data: Annotated[str, typer.Option(help="Data set (digits, cifar10, fashion-mnist) or a .npy/.npz file with x and y.")] = "digits",
+    model: Annotated[
+        Path | None, typer.Argument(help="Integer ONNX file; without it the digits network that ships.")
+    ] = None,
+    data: Annotated[
+        str, typer.Option(help="Data set (digits, cifar10, fashion-mnist) or a .npy/.npz file with x and y.")
+    ] = "digits",
     split: Annotated[str, typer.Option(help="Split of the data set: train or test.")] = "test",
     limit: Annotated[int | None, typer.Option(help="Only the first LIMIT images.")] = None,
     batch_size: Annotated[int, typer.Option(help="Images per batch.")] = 128,
-    threads: Annotated[int | None, typer.Option(help="Threads; default all cores. Results do not depend on it.")] = None,
-    kernel: Annotated[str | None, typer.Option(help="Kernel path: avx512, avx2 or portable; default the fastest here.")] = None,
-    energy: Annotated[str, typer.Option(help="Energy tables, comma-separated names or .toml files.")] = "horowitz45,qtools45",
+    threads: Annotated[
+        int | None, typer.Option(help="Threads; default all cores. Results do not depend on it.")
+    ] = None,
+    kernel: Annotated[
+        str | None, typer.Option(help="Kernel path: avx512, avx2 or portable; default the fastest here.")
+    ] = None,
+    energy: Annotated[
+        str, typer.Option(help="Energy tables, comma-separated names or .toml files.")
+    ] = "horowitz45,qtools45",
     check: Annotated[str | None, typer.Option(help="'ort': compare every tensor with stock onnxruntime.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write the report as one HTML file.")] = None,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the results as JSON (schema 1).")] = None,
@@ -42,7 +52,9 @@ def command(
     trace: Annotated[Path | None, typer.Option(help="Write every tensor as DIR/NAME.npy with an index.")] = None,
     accumulator_bits: Annotated[int, typer.Option(help="Width of the adder layers' accumulators; 0: wide enough.")] = 0,
     overflow: Annotated[str, typer.Option(help="What a narrow accumulator does: wrap or saturate.")] = "wrap",
-    accumulate_all: Annotated[bool, typer.Option(help="Apply --accumulator-bits to convolution and linear layers too.")] = False,
+    accumulate_all: Annotated[
+        bool, typer.Option(help="Apply --accumulator-bits to convolution and linear layers too.")
+    ] = False,
 ) -> None:
     """Simulate an integer adder network bit for bit; tally its operations and price them."""
     from adderhw.report import page, summary, tables

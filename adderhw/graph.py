@@ -51,7 +51,10 @@ class Graph:
 
     def _infer(self):
         if not self.inputs or not self.outputs:
-            raise ModelError(f"graph {self.name!r}: found {len(self.inputs)} inputs and {len(self.outputs)} outputs, expected at least one of each")
+            raise ModelError(
+                f"graph {self.name!r}: found {len(self.inputs)} inputs and {len(self.outputs)} outputs, "
+                "expected at least one of each"
+            )
         tensors = {}
         for name, array in self.parameters.items():
             tensors[name] = self._stated(parameter_tensor(name, array))
@@ -72,10 +75,13 @@ class Graph:
             return tensor
         where = f"tensor {tensor.name!r}"
         if tensor.is_float:
-            raise ModelError(f"{where}: found an integer format {stated.name}, expected none on a {tensor.dtype} tensor")
+            raise ModelError(
+                f"{where}: found an integer format {stated.name}, expected none on a {tensor.dtype} tensor"
+            )
         if tensor.lowest < stated.min or tensor.highest > stated.max:
             raise ModelError(
-                f"{where}: found integers from {tensor.lowest} to {tensor.highest}, expected its format {stated.name} to hold them"
+                f"{where}: found integers from {tensor.lowest} to {tensor.highest}, "
+                f"expected its format {stated.name} to hold them"
             )
         return replace(tensor, format=stated)
 
@@ -147,7 +153,9 @@ def checked_input(tensor):
     where = f"input {tensor.name!r}"
     rest = tensor.shape[1:]
     if len(tensor.shape) not in (2, 4) or not all(isinstance(size, int) and size > 0 for size in rest):
-        raise ModelError(f"{where}: found shape {list(tensor.shape)}, expected (N, C, H, W) or (N, K) with sizes above 0")
+        raise ModelError(
+            f"{where}: found shape {list(tensor.shape)}, expected (N, C, H, W) or (N, K) with sizes above 0"
+        )
     if tensor.dtype != np.float32 and tensor.dtype not in (np.uint8, np.int8, np.uint16, np.int16):
         raise ModelError(f"{where}: found dtype {tensor.dtype}, expected float32, uint8, int8, uint16 or int16")
     return replace(tensor, shape=(None, *rest))

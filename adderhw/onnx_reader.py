@@ -32,14 +32,18 @@ def load_proto(path):
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ModelError(f"{path}: found a file that cannot be read ({error.strerror}), expected an ONNX file") from None
+        raise ModelError(
+            f"{path}: found a file that cannot be read ({error.strerror}), expected an ONNX file"
+        ) from None
     if not data:
         raise ModelError(f"{path}: found an empty file, expected an ONNX file")
     model = onnx.ModelProto()
     try:
         model.ParseFromString(data)
     except DecodeError:
-        raise ModelError(f"{path}: found bytes that are no ONNX model (truncated or another format), expected an ONNX file") from None
+        raise ModelError(
+            f"{path}: found bytes that are no ONNX model (truncated or another format), expected an ONNX file"
+        ) from None
     if not model.ir_version or not model.graph.node:
         raise ModelError(f"{path}: found no graph in the file (truncated or another format), expected an ONNX file")
     load_external(model, path)
@@ -52,7 +56,9 @@ def load_external(model, path):
         onnx.load_external_data_for_model(model, str(path.resolve().parent))
     except (OSError, ValueError, onnx.checker.ValidationError) as error:
         reason = str(error).splitlines()[0]
-        raise ModelError(f"{path}: found external data that cannot be read ({reason}), expected it beside the model") from None
+        raise ModelError(
+            f"{path}: found external data that cannot be read ({reason}), expected it beside the model"
+        ) from None
 
 
 def read_graph(path):
@@ -100,7 +106,10 @@ def check_supported(node):
         node.domain in ONNX_DOMAINS and node.op_type in FLOAT_NAMES
     )
     if is_float:
-        raise ModelError(f"{where}: found the float op {node.op_type}, expected an integer model (quantise it first: python -m quant)")
+        raise ModelError(
+            f"{where}: found the float op {node.op_type}, "
+            "expected an integer model (quantise it first: python -m quant)"
+        )
     known = ", ".join(op.name for op in OPS)
     domain = node.domain or "ai.onnx"
     raise ModelError(f"{where}: found op {domain}::{node.op_type}, expected one of {known}")
@@ -147,7 +156,9 @@ def array_of(tensor):
     try:
         return numpy_helper.to_array(tensor)
     except (ValueError, TypeError, KeyError) as error:
-        raise ModelError(f"tensor {tensor.name!r}: found unreadable data ({error}), expected {list(tensor.dims)} elements") from None
+        raise ModelError(
+            f"tensor {tensor.name!r}: found unreadable data ({error}), expected {list(tensor.dims)} elements"
+        ) from None
 
 
 def input_of(value, formats):

@@ -86,4 +86,6 @@ def ort_session(model, threads):
         return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises types of its own, one per status code
         reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"check ort: onnxruntime cannot load the model ({reason}), expected function bodies in the file") from None
+        raise ModelError(
+            f"check ort: onnxruntime cannot load the model ({reason}), expected function bodies in the file"
+        ) from None

@@ -115,7 +115,9 @@ def checked(tensor, inputs):
         raise ModelError(f"input {tensor.name!r}: found only {sorted(inputs)}, expected an array for it")
     array = np.asarray(inputs[tensor.name])
     if array.shape[1:] != tensor.shape[1:] or not len(array):
-        raise ModelError(f"input {tensor.name!r}: found shape {list(array.shape)}, expected [N, {', '.join(map(str, tensor.shape[1:]))}]")
+        raise ModelError(
+            f"input {tensor.name!r}: found shape {list(array.shape)}, expected [N, {str([*tensor.shape[1:]])[1:]}"
+        )
     if array.dtype != tensor.dtype:
         raise ModelError(f"input {tensor.name!r}: found dtype {array.dtype}, expected {tensor.dtype}")
     if tensor.is_float:
@@ -123,7 +125,8 @@ def checked(tensor, inputs):
             raise ModelError(f"input {tensor.name!r}: found NaN or infinity, expected finite numbers")
     elif array.min() < tensor.lowest or array.max() > tensor.highest:
         raise ModelError(
-            f"input {tensor.name!r}: found integers from {array.min()} to {array.max()}, expected {tensor.lowest} to {tensor.highest}"
+            f"input {tensor.name!r}: found integers from {array.min()} to {array.max()}, "
+            f"expected {tensor.lowest} to {tensor.highest}"
         )
     return array
 

@@ -59,7 +59,9 @@ def from_file(path, limit):
     except FileNotFoundError:
         raise DataError(f"{path}: found no such file, expected a .npy or .npz array file") from None
     except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: found no readable array file ({error}), expected .npy or .npz without objects") from None
+        raise DataError(
+            f"{path}: found no readable array file ({error}), expected .npy or .npz without objects"
+        ) from None
     if isinstance(loaded, np.ndarray):
         return Samples(path.name, None, loaded[:limit], None)
     with loaded:
@@ -96,6 +98,10 @@ def normalisation(graph, channels):
         mean, std = (np.asarray(stated[key], np.float32).reshape(-1, 1, 1) for key in ("mean", "std"))
     except (ValueError, KeyError, TypeError):
         raise ModelError(f"metadata adderhw.preprocess: found {text[:80]!r}, expected JSON with mean and std") from None
-    if {len(mean), len(std)} - {1, channels} or not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
-        raise ModelError(f"metadata adderhw.preprocess: found {text[:80]!r}, expected {channels} finite means and stds above 0")
+    if {len(mean), len(std)} - {1, channels} or not (
+        np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()
+    ):
+        raise ModelError(
+            f"metadata adderhw.preprocess: found {text[:80]!r}, expected {channels} finite means and stds above 0"
+        )
     return mean, std

@@ -130,7 +130,9 @@ def check_call(batch_size, threads, check, accumulator_bits, overflow):
     if overflow not in OVERFLOWS:
         raise AdderHwError(f"overflow: found {overflow!r}, expected one of {', '.join(OVERFLOWS)}")
     if check and accumulator_bits:
-        raise AdderHwError("check: found a narrowed accumulator, expected exact sums (onnxruntime has no such accumulator)")
+        raise AdderHwError(
+            "check: found a narrowed accumulator, expected exact sums (onnxruntime has no such accumulator)"
+        )
 
 
 def set_threads(threads):

@@ -31,7 +31,9 @@ class Trace:
         try:
             self.partial.mkdir()
         except OSError as error:
-            raise AdderHwError(f"{folder}: cannot write a trace: {error.strerror}, expected a writable folder") from None
+            raise AdderHwError(
+                f"{folder}: cannot write a trace: {error.strerror}, expected a writable folder"
+            ) from None
 
     def __enter__(self):
         return self

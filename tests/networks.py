@@ -68,7 +68,9 @@ class Builder:
         zero = np.asarray(self.number(fmt.min, fmt.max), fmt.dtype)
         w_shape = (outputs, channels // group, *kernel)
         attributes = {"kernel_shape": kernel, "strides": strides, "pads": pads, "dilations": dilations, "group": group}
-        spatial = naive.conv_output_shape(np.empty((1, *self.shapes[x])), np.empty(w_shape), strides, pads, dilations)[2:]
+        spatial = naive.conv_output_shape(np.empty((1, *self.shapes[x])), np.empty(w_shape), strides, pads, dilations)[
+            2:
+        ]
         if op == "AdderConvInteger":
             inputs = [x, self.constant(self.array(w_shape, fmt.min, fmt.max, fmt.dtype), fmt), self.constant(zero)]
         else:
@@ -219,9 +221,7 @@ def adder_gemm(node, args, number):
 
 def integer_conv(node, args, number):
     x, w, xz, wz = args
-    return naive.integer_conv(
-        x, w, x_zero_point=int(xz), w_zero_point=int(wz), number=number, **conv_attributes(node)
-    )
+    return naive.integer_conv(x, w, x_zero_point=int(xz), w_zero_point=int(wz), number=number, **conv_attributes(node))
 
 
 def matmul(node, args, number):

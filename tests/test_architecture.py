@@ -20,7 +20,9 @@ LAZY = {("export", "training"), ("quant", "training")}
 
 def imports(tree):
     """(top-level package, is inside a function) of every import statement."""
-    inside = {id(n) for f in ast.walk(tree) if isinstance(f, (ast.FunctionDef, ast.AsyncFunctionDef)) for n in ast.walk(f)}
+    inside = {
+        id(n) for f in ast.walk(tree) if isinstance(f, (ast.FunctionDef, ast.AsyncFunctionDef)) for n in ast.walk(f)
+    }
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -42,10 +44,14 @@ def test_packages_import_only_what_the_design_allows(package):
 def loaded_by(code):
     """The modules that a fresh interpreter holds after `code`."""
     script = f"{code}\nimport sys; print(' '.join(sys.modules))"
-    return set(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split())
+    return set(
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    )
 
 
-@pytest.mark.parametrize("code", ["import adderhw; adderhw.simulate", "import adderhw.cli, adderhw.report.page, adderhw.report.summary"])
+@pytest.mark.parametrize(
+    "code", ["import adderhw; adderhw.simulate", "import adderhw.cli, adderhw.report.page, adderhw.report.summary"]
+)
 def test_the_simulator_loads_neither_torch_nor_matplotlib_nor_onnxruntime(code):
     assert not {"torch", "matplotlib", "onnxruntime", "sklearn"} & loaded_by(code)
 
@@ -63,6 +69,13 @@ def test_every_source_file_begins_with_one_sentence():
 
 
 def test_the_installed_packages_are_those_of_the_tree_and_no_tests():
-    listed = {line.strip() for line in (ROOT / "setup.cfg").read_text().split("packages =")[1].split("install_requires")[0].split()}
-    found = {".".join(p.parent.relative_to(ROOT).parts) for package in PACKAGES for p in (ROOT / package).rglob("__init__.py")}
+    listed = {
+        line.strip()
+        for line in (ROOT / "setup.cfg").read_text().split("packages =")[1].split("install_requires")[0].split()
+    }
+    found = {
+        ".".join(p.parent.relative_to(ROOT).parts)
+        for package in PACKAGES
+        for p in (ROOT / package).rglob("__init__.py")
+    }
     assert listed == found

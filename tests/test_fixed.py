@@ -88,7 +88,7 @@ def test_a_bad_format_is_refused_with_what_was_found(arguments, words):
 
 
 def test_unknown_names_and_ranges_are_refused():
-    with pytest.raises(ModelError, match="'up'.*floor, half_up"):
+    with pytest.raises(ModelError, match=r"'up'.*floor, half_up"):
         Rounding.parse("up")
     with pytest.raises(ModelError, match="found no storage"):
         storage_dtype(0, 2**64)

@@ -19,7 +19,9 @@ MANY = settings(max_examples=300, deadline=None, suppress_health_check=list(Heal
 
 def same(found, expected):
     """Whether two maps of tensors hold the same integers in the same dtypes."""
-    return all(found[name].dtype == expected[name].dtype and np.array_equal(found[name], expected[name]) for name in found)
+    return all(
+        found[name].dtype == expected[name].dtype and np.array_equal(found[name], expected[name]) for name in found
+    )
 
 
 @MANY

@@ -31,8 +31,8 @@ class Add(Op):
     def compile(self, node, args, out, options, requant=None, stats=None):
         """One vectorised pass."""
 
-        def run(a, b, dtype, result=None):
-            return add(a, b, dtype, out=result)
+        def run(a, b, dtype):
+            return add(a, b, dtype)
 
         return run
 

@@ -29,7 +29,12 @@ class AdderConvInteger(Op):
     optional = 1
     output = "s"
     attributes = {**ATTRIBUTES, "output_dtype": Attribute("int", 6)}
-    types = {"x": ("T", "integer8or16"), "w": ("T", "integer8or16"), "x_zero_point": ("T", "integer8or16"), "s": ("S", "sum")}
+    types = {
+        "x": ("T", "integer8or16"),
+        "w": ("T", "integer8or16"),
+        "x_zero_point": ("T", "integer8or16"),
+        "s": ("S", "sum"),
+    }
     sums = True
     body = (
         """
@@ -61,9 +66,9 @@ class AdderConvInteger(Op):
         zero, accumulator = scalar(node, zero_point, "x_zero_point"), accumulator_of(out, options)
         packed = pack_adder_conv(w.value, geometry(node), options.path, x_range=padded_range(node, x, zero))
 
-        def run(array, dtype, result=None):
+        def run(array, dtype):
             return adder_conv(
-                array, packed, zero, accumulator=accumulator, requant=requant, out_dtype=dtype, stats=stats, out=result
+                array, packed, zero, accumulator=accumulator, requant=requant, out_dtype=dtype, stats=stats
             )
 
         return run
@@ -89,10 +94,8 @@ def shared_grid(node, x, w):
     """Checks that x and w state the same scale and zero point, where both state one."""
     a, b = x.format, w.format
     if a.scale is not None and b.scale is not None and (a.scale, a.zero_point) != (b.scale, b.zero_point):
-        node.fail(
-            f"x on grid (scale {a.scale}, zero point {a.zero_point}) and w on (scale {b.scale}, zero point {b.zero_point})",
-            "one shared grid",
-        )
+        grids = [f"(scale {fmt.scale}, zero point {fmt.zero_point})" for fmt in (a, b)]
+        node.fail(f"x on grid {grids[0]} and w on grid {grids[1]}", "one shared grid")
 
 
 def accumulator_of(out, options):

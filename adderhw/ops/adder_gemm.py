@@ -51,8 +51,7 @@ class AdderGemmInteger(Op):
         packed = pack_adder_conv(weight, POINTWISE, options.path, x_range=(x.lowest, x.highest))
         accumulator = accumulator_of(out, options)
 
-        def run(array, dtype, result=None):
-            result = None if result is None else result[:, None, None, :]
+        def run(array, dtype):
             return adder_conv(
                 array[:, None, None, :],
                 packed,
@@ -61,7 +60,6 @@ class AdderGemmInteger(Op):
                 requant=requant,
                 out_dtype=dtype,
                 stats=stats,
-                out=result,
             )[:, 0, 0, :]
 
         return run

@@ -16,6 +16,7 @@ from adderhw.kernels import Accumulator
 REQUIRED = object()
 DOMAIN, DOMAIN_VERSION = "adderhw", 1
 SUM_TYPES = {TensorProto.INT32: np.dtype(np.int32), TensorProto.INT64: np.dtype(np.int64)}
+EXACT = Accumulator(0, False)
 STORAGE_TYPES = {
     TensorProto.UINT8: np.dtype(np.uint8),
     TensorProto.INT8: np.dtype(np.int8),
@@ -56,7 +57,7 @@ class RunOptions:
     """What a compiled step depends on: the kernel path's name and the accumulator of adder layers."""
 
     path: str
-    accumulator: Accumulator = Accumulator(0, False)
+    accumulator: Accumulator = EXACT
     accumulate_all: bool = False
 
 
@@ -130,7 +131,9 @@ def integer_input(node, x, widest=16):
     if x.is_float:
         node.fail(f"input {x.name!r} of dtype {x.dtype}", "integers (quantise the model first)")
     if x.dtype.itemsize > 2 or x.format.bits > widest:
-        node.fail(f"input {x.name!r} of {x.format.bits} bits as {x.dtype}", f"at most {widest} bits in 8- or 16-bit storage")
+        node.fail(
+            f"input {x.name!r} of {x.format.bits} bits as {x.dtype}", f"at most {widest} bits in 8- or 16-bit storage"
+        )
 
 
 def parameter(node, tensor, what):
@@ -157,7 +160,9 @@ def sum_type(node, low, high):
         node.fail(f"output_dtype {code}", f"INT32 ({TensorProto.INT32}) or INT64 ({TensorProto.INT64})")
     info = np.iinfo(SUM_TYPES[code])
     if low < info.min or high > info.max:
-        node.fail(f"an exact sum from {low} to {high}", f"a bound that fits {SUM_TYPES[code]} (overflowing accumulator)")
+        node.fail(
+            f"an exact sum from {low} to {high}", f"a bound that fits {SUM_TYPES[code]} (overflowing accumulator)"
+        )
     return SUM_TYPES[code]
 
 

@@ -1,4 +1,4 @@
-"""ConvInteger: Σ (x − x_zero_point)(w − w_zero_point) over the taps of a convolution (ONNX ConvInteger, up to 16 bits)."""
+"""ConvInteger: Σ (x − x_zero_point)(w − w_zero_point) over the taps (ONNX ConvInteger, up to 16 bits)."""
 
 import numpy as np
 
@@ -63,12 +63,12 @@ class ConvInteger(Op):
         """One integer convolution, with the next node's requantisation in the same pass."""
         x, w, x_zero_point, w_zero_point = args
         x_zero, w_zero, x_range = mac_operands(node, x, x_zero_point, w_zero_point)
-        packed = pack_integer_conv(w.value, w_zero, geometry(node), options.path, x_range=x_range)
+        packed = pack_integer_conv(w.value, w_zero, geometry(node), options.path, x_dtype=x.dtype, x_range=x_range)
         accumulator = mac_accumulator(node, out, options)
 
-        def run(array, dtype, result=None):
+        def run(array, dtype):
             return integer_conv(
-                array, packed, x_zero, accumulator=accumulator, requant=requant, out_dtype=dtype, stats=stats, out=result
+                array, packed, x_zero, accumulator=accumulator, requant=requant, out_dtype=dtype, stats=stats
             )
 
         return run
@@ -109,8 +109,8 @@ def mac_accumulator(node, out, options):
         return Accumulator(0, False)
     if options.accumulator.saturate:
         raise ModelError(
-            f"node {node.name!r} ({node.op}): found a saturating {options.accumulator.bits}-bit accumulator for a signed "
-            f"sum that needs {out.format.bits}, expected wrap (saturation inside a signed sum depends on its order)"
+            f"node {node.name!r} ({node.op}): found a saturating {options.accumulator.bits}-bit accumulator for a "
+            f"signed sum of {out.format.bits} bits, expected wrap (saturation inside a signed sum depends on its order)"
         )
     return options.accumulator
 

@@ -70,7 +70,9 @@ ABSOLUTE_DIFFERENCES = """
 
 def geometry(node):
     """The node's Geometry; raises ModelError for attributes of the wrong length or sign."""
-    values = {key: tuple(int(v) for v in node.attributes[key]) for key in ("kernel_shape", "strides", "pads", "dilations")}
+    values = {
+        key: tuple(int(v) for v in node.attributes[key]) for key in ("kernel_shape", "strides", "pads", "dilations")
+    }
     for key, length, least in (("kernel_shape", 2, 1), ("strides", 2, 1), ("dilations", 2, 1), ("pads", 4, 0)):
         if len(values[key]) != length or min(values[key]) < least:
             node.fail(f"{key} {list(values[key])}", f"{length} integers of at least {least}")

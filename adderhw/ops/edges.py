@@ -49,7 +49,7 @@ class QuantizeLinear(Op):
         value, zero = positive_scale(node, args[1]), scalar(node, args[2], "zero_point")
         low, high = out.lowest, out.highest
 
-        def run(array, dtype, result=None):
+        def run(array, dtype):
             # float32 holds every integer of 16 bits, so nothing is lost before the cast.
             rounded = np.rint(array / value)
             return (np.clip(rounded, low - zero, high - zero) + np.float32(zero)).astype(dtype)
@@ -83,7 +83,7 @@ class DequantizeLinear(Op):
         """The same int32 difference and float32 product that onnxruntime does."""
         value, zero = positive_scale(node, args[1]), scalar(node, args[2], "zero_point")
 
-        def run(array, dtype, result=None):
+        def run(array, dtype):
             return (array.astype(np.int32) - np.int32(zero)).astype(np.float32) * value
 
         return run

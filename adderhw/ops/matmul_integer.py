@@ -58,11 +58,10 @@ class MatMulInteger(Op):
         a, b, a_zero_point, b_zero_point = args
         a_zero, b_zero, a_range = mac_operands(node, a, a_zero_point, b_zero_point)
         weight = np.ascontiguousarray(b.value.T)[:, :, None, None]
-        packed = pack_integer_conv(weight, b_zero, POINTWISE, options.path, x_range=a_range)
+        packed = pack_integer_conv(weight, b_zero, POINTWISE, options.path, x_dtype=a.dtype, x_range=a_range)
         accumulator = mac_accumulator(node, out, options)
 
-        def run(array, dtype, result=None):
-            result = None if result is None else result[:, None, None, :]
+        def run(array, dtype):
             return integer_conv(
                 array[:, None, None, :],
                 packed,
@@ -71,7 +70,6 @@ class MatMulInteger(Op):
                 requant=requant,
                 out_dtype=dtype,
                 stats=stats,
-                out=result,
             )[:, 0, 0, :]
 
         return run

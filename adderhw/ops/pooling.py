@@ -23,7 +23,9 @@ def pool_geometry(node, x):
     kernel = tuple(int(k) for k in node.attributes["kernel_shape"])
     out_hw = geo.output_hw(height, width, *kernel)
     if min(out_hw) < 1 or any(pad >= kernel[i % 2] for i, pad in enumerate(geo.pads)):
-        node.fail(f"kernel {list(kernel)} and pads {list(geo.pads)} on {height}x{width}", "windows that touch the image")
+        node.fail(
+            f"kernel {list(kernel)} and pads {list(geo.pads)} on {height}x{width}", "windows that touch the image"
+        )
     return kernel, geo.strides, geo.pads, out_hw
 
 
@@ -51,8 +53,8 @@ class MaxPoolInteger(Op):
         """One vectorised pass."""
         kernel, strides, pads, _ = pool_geometry(node, args[0])
 
-        def run(array, dtype, result=None):
-            return max_pool(array, kernel, strides, pads, out=result)
+        def run(array, dtype):
+            return max_pool(array, kernel, strides, pads)
 
         return run
 
@@ -115,8 +117,8 @@ class SumPool(Op):
         """One vectorised pass."""
         kernel, strides, _, _ = pool_geometry(node, args[0])
 
-        def run(array, dtype, result=None):
-            return sum_pool(array, kernel, strides, dtype, out=result)
+        def run(array, dtype):
+            return sum_pool(array, kernel, strides, dtype)
 
         return run
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from adderhw.cost.events import event
 from adderhw.fixed import MAX_SHIFT, Rounding, bits_for
-from adderhw.kernels import Requant, requantise
+from adderhw.kernels import Requant, pack_requant, requantise
 from adderhw.ops.base import STORAGE_TYPES, Attribute, Op, other_work, parameter, per_channel
 from adderhw.tensor import integer_tensor
 
@@ -114,11 +114,11 @@ class Requantize(Op):
 
     def compile(self, node, args, out, options, requant=None, stats=None):
         """A vectorised pass in int32 where the exact bound allows, else int64."""
-        s, constants = args[0], requant_of(node, args)
-        largest = max(-s.lowest, s.highest)
+        s = args[0]
+        packed = pack_requant(requant_of(node, args), max(-s.lowest, s.highest), out.dtype)
 
-        def run(array, dtype, result=None):
-            return requantise(array, constants, dtype, out=result, max_abs=largest)
+        def run(array, dtype):
+            return requantise(array, packed, dtype)
 
         return run
 
@@ -137,7 +137,8 @@ def requant_of(node, args):
     for tensor, what in zip(args[1:], "mcn", strict=True):
         value = parameter(node, tensor, what)
         if value.dtype != np.int64 or value.shape not in ((), expected):
-            node.fail(f"{what} of {value.dtype} and shape {list(value.shape)}", f"int64 of shape [] or {list(expected)}")
+            found = f"{what} of {value.dtype} and shape {list(value.shape)}"
+            node.fail(found, f"int64 of shape [] or {list(expected)}")
         arrays.append(per_channel(value.reshape(-1) if value.shape else value, channels))
     m, c, n = arrays
     if n.min() < 0 or n.max() > MAX_SHIFT:

@@ -24,7 +24,7 @@ class Flatten(Op):
         """From NHWC back to ONNX's order, then the new shape."""
         shape = out.shape[1:]
 
-        def run(array, dtype, result=None):
+        def run(array, dtype):
             turned = np.moveaxis(array, -1, 1) if array.ndim == 4 else array
             turned = np.ascontiguousarray(turned).reshape(len(array), *shape)
             return np.ascontiguousarray(np.moveaxis(turned, 1, -1)) if turned.ndim == 4 else turned
@@ -37,7 +37,7 @@ class Flatten(Op):
 
 
 class Reshape(Flatten):
-    """x → constant `shape`, whose first entry keeps the batch: 0, or -1 with the others covering an image (ONNX Reshape)."""
+    """x → constant `shape`, whose first entry keeps the batch: 0, or -1 if the others cover an image (ONNX Reshape)."""
 
     name = "Reshape"
     inputs = ("x", "shape")
