@@ -11,7 +11,7 @@ from adderhw.kernels.convolution import (
 from adderhw.kernels.geometry import Geometry
 from adderhw.kernels.paths import choose_path, paths
 from adderhw.kernels.pooling import add, max_pool, sum_pool
-from adderhw.kernels.requantise import Accumulator, Requant, pack_requant, requant_fits_int32, requantise
+from adderhw.kernels.requantise import Accumulator, Requant, pack_requant, requant_fits_int32, requantise, residual
 
 __all__ = [
     "Accumulator",
@@ -30,5 +30,6 @@ __all__ = [
     "paths",
     "requant_fits_int32",
     "requantise",
+    "residual",
     "sum_pool",
 ]

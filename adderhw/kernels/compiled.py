@@ -339,6 +339,18 @@ def _requantise64(s, table, at, corrected, qmin, qmax, out):
             out[i] = min(max(t >> n[i], qmin), qmax)
 
 
+@njit
+def _requantise(s, mode, corrected, qmin, qmax, table32, table64, at, out):
+    """One run of requantisation, the tables read from column `at` on; mode 0 copies."""
+    if mode == 1:
+        _requantise32(s, table32, at, corrected, qmin, qmax, out)
+    elif mode == 2:
+        _requantise64(s, table64, at, corrected, qmin, qmax, out)
+    else:
+        for i in range(out.size):
+            out[i] = s[i]
+
+
 @njit(inline="always")
 def _finish(sums, positions, table32, table64, d, out, statistics):
     """Statistics, accumulator and requantisation of a block of `positions` output positions, run by run."""
@@ -352,13 +364,7 @@ def _finish(sums, positions, table32, table64, d, out, statistics):
         if d.limited:
             _limit(s, d.limit_low, d.limit_high, d.saturate)
         at = run % d.run_tables * d.run
-        if d.mode == 1:
-            _requantise32(s, table32, at, d.corrected, d.qmin, d.qmax, q)
-        elif d.mode == 2:
-            _requantise64(s, table64, at, d.corrected, d.qmin, d.qmax, q)
-        else:
-            for i in range(size):
-                q[i] = s[i]
+        _requantise(s, d.mode, d.corrected, d.qmin, d.qmax, table32, table64, at, q)
 
 
 @njit
@@ -487,12 +493,26 @@ def convolve(kind, first, last, x, like, w, taps, positions, sums_like, table32,
 
 
 @njit(cache=True, nogil=True)
-def requantise(s, table32, table64, mode, corrected, qmin, qmax, out):
+def requantise(s, mode, corrected, qmin, qmax, table32, table64, out):
     """Requantises flat s into flat out, one table's length of elements at a time; mode 1: int32, 2: int64."""
-    size = table32.shape[1] if mode == 1 else table64.shape[1]
+    size = max(table32.shape[1], table64.shape[1])
     for first in range(0, s.size, size):
         last = min(first + size, s.size)
-        if mode == 1:
-            _requantise32(s[first:last], table32, 0, corrected, qmin, qmax, out[first:last])
-        else:
-            _requantise64(s[first:last], table64, 0, corrected, qmin, qmax, out[first:last])
+        _requantise(s[first:last], mode, corrected, qmin, qmax, table32, table64, 0, out[first:last])
+
+
+@njit(cache=True, nogil=True)
+def residual(
+    a, b, mode_b, corrected_b, qmin_b, qmax_b, table32_b, table64_b,
+    mode, corrected, qmin, qmax, table32, table64, out,
+):  # fmt: skip
+    """Requantises a + requantise(b), all flat, through a scratch of one table's length; mode_b 0: b as it is."""
+    size = max(table32.shape[1], table64.shape[1])
+    sums = np.empty(size, np.int32)
+    for first in range(0, a.size, size):
+        last = min(first + size, a.size)
+        s, addend = sums[: last - first], a[first:last]
+        _requantise(b[first:last], mode_b, corrected_b, qmin_b, qmax_b, table32_b, table64_b, 0, s)
+        for i in range(s.size):
+            s[i] += addend[i]
+        _requantise(s, mode, corrected, qmin, qmax, table32, table64, 0, out[first:last])

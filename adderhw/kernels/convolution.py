@@ -305,7 +305,7 @@ def _prepare(packed, x, x_zero_point, fill, accumulator, requant, out_dtype, tra
     units = -(-batch // images) * layout.units_per_band
     positions = _positions(geometry, images, rows, out_w, image, row, pixel)
     return Prepared(
-        min(threads, units), kind(), SCRATCH[kind], units, taps, positions, np.array(layout, np.int64), tables,
+        max(1, min(threads, units)), kind(), SCRATCH[kind], units, taps, positions, np.array(layout, np.int64), tables,
         (batch, out_h, out_w, outputs),
     )  # fmt: skip
 

@@ -31,20 +31,23 @@ class Accumulator(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """A Requant laid out for the compiled loops: int32 or int64 rows m, c, n, half, even mask, away mask."""
+    """A Requant laid out for the compiled loops: int32 or int64 rows m, c, n, half, even mask, away mask;
+    the channels repeat so that one loop spans several positions."""
 
     requant: Requant | None
-    mode: int
+    mode: int  # 0 none, 1 int32, 2 int64
     corrected: int
+    qmin: int
+    qmax: int
     table32: np.ndarray
     table64: np.ndarray
 
 
-def _largest(max_abs_s, requant):
-    """Largest |S·M + C| + 2^n / 2 over the channels, as a Python integer."""
+def _largest(max_abs_s, requant, halves):
+    """Largest |S·M + C| + halves·(2^n / 2) over the channels, as a Python integer."""
     m, c, n = (np.asarray(values).tolist() for values in (requant.m, requant.c, requant.n))
     bounds = np.broadcast_to(np.asarray(max_abs_s, object), (len(m),))
-    return max(int(s) * abs(a) + abs(b) + (1 << k >> 1) for s, a, b, k in zip(bounds, m, c, n, strict=True))
+    return max(int(s) * abs(a) + abs(b) + halves * (1 << k >> 1) for s, a, b, k in zip(bounds, m, c, n, strict=True))
 
 
 def requant_fits_int32(max_abs_s, requant):
@@ -54,7 +57,7 @@ def requant_fits_int32(max_abs_s, requant):
     """
     small = all(-(2**31) <= q < 2**31 for q in (requant.qmin, requant.qmax))
     small &= max(np.asarray(max_abs_s, object).max(initial=0), np.abs(requant.m).max(initial=0)) < 2**31
-    return bool(small and np.max(requant.n) <= MAX_SHIFT_32 and _largest(max_abs_s, requant) < 2**31)
+    return bool(small and np.max(requant.n) <= MAX_SHIFT_32 and _largest(max_abs_s, requant, 1) < 2**31)
 
 
 def check_requant(requant, channels, max_abs_s, out_dtype):
@@ -68,15 +71,16 @@ def check_requant(requant, channels, max_abs_s, out_dtype):
         raise AdderHwError(
             f"requantise: found shifts {requant.n.min()} to {requant.n.max()}, expected 0 to {MAX_SHIFT}"
         )
-    if _largest(max_abs_s, requant) > 2**62:
-        raise AdderHwError(f"requantise: found |S·M + C| up to {_largest(max_abs_s, requant)}, expected at most 2^62")
+    largest = _largest(max_abs_s, requant, 0)
+    if largest >= 2**62:
+        raise AdderHwError(f"requantise: found |S·M + C| up to {largest}, expected less than 2^62")
     info = np.iinfo(out_dtype)
     if not info.min <= requant.qmin <= requant.qmax <= info.max:
         raise AdderHwError(f"requantise: found clip {requant.qmin} to {requant.qmax}, expected a range in {info.dtype}")
 
 
 NO_TABLE = (np.zeros((6, 1), np.int32), np.zeros((6, 1), np.int64))
-NO_REQUANT = Tables(None, 0, 0, *NO_TABLE)
+NO_REQUANT = Tables(None, 0, 0, 0, 0, *NO_TABLE)
 
 
 def pack_tables(requant, fits_int32, repeats):
@@ -85,20 +89,20 @@ def pack_tables(requant, fits_int32, repeats):
     half, shifted = (np.int64(1) << n) >> 1, (n > 0).astype(np.int64)
     zero = np.zeros_like(n)
     even = shifted if requant.rounding == Rounding.HALF_EVEN else zero
-    away = shifted if requant.rounding == Rounding.HALF_AWAY else zero
+    away = -shifted if requant.rounding == Rounding.HALF_AWAY else zero
     corrected = int(requant.rounding in (Rounding.HALF_EVEN, Rounding.HALF_AWAY))
     if requant.rounding == Rounding.HALF_UP:
         c = c + half
     rows = np.tile(np.stack([m, c, n, half - even, even, away]), repeats)
     if fits_int32:
-        return Tables(requant, 1, corrected, rows.astype(np.int32), NO_TABLE[1])
-    return Tables(requant, 2, corrected, NO_TABLE[0], rows)
+        return Tables(requant, 1, corrected, requant.qmin, requant.qmax, rows.astype(np.int32), NO_TABLE[1])
+    return Tables(requant, 2, corrected, requant.qmin, requant.qmax, NO_TABLE[0], rows)
 
 
 def pack_requant(requant, max_abs_s, out_dtype):
     """`requant` checked and laid out once for sums of at most max_abs_s, for repeated calls of `requantise`.
 
-    Raises AdderHwError for a malformed Requant, |S·M + C| above 2^62 or a clip range outside out_dtype.
+    Raises AdderHwError for a malformed Requant, |S·M + C| of 2^62 or more or a clip range outside out_dtype.
     """
     channels = len(requant.m)
     check_requant(requant, channels, max_abs_s, out_dtype)
@@ -117,8 +121,20 @@ def requantise(s, requant, out_dtype, out=None):
         return out
     if isinstance(requant, Requant):
         requant = pack_requant(requant, max(abs(int(s.max())), abs(int(s.min()))), out.dtype)
-    compiled.requantise(
-        s.reshape(-1), requant.table32, requant.table64, requant.mode, requant.corrected, requant.requant.qmin,
-        requant.requant.qmax, out.reshape(-1),
-    )  # fmt: skip
+    compiled.requantise(s.reshape(-1), *requant[1:], out.reshape(-1))
+    return out
+
+
+def residual(a, b, requant_b, requant, out_dtype, out=None):
+    """clip-and-shift of a residual sum in one pass: requantise(a + requantise(b, requant_b), requant).
+
+    a, b: integers (…, channels), contiguous, equal shapes; requant_b (None: b is added as it is) and requant: from
+    pack_requant, whose max_abs_s the caller answers for; every partial result must fit int32. One pass costs a
+    quarter of three (requantise, add, requantise). Raises AdderHwError for unequal shapes.
+    """
+    if a.shape != b.shape or not (a.flags.c_contiguous and b.flags.c_contiguous):
+        raise AdderHwError(f"residual: found shapes {a.shape} and {b.shape}, expected equal ones, contiguous")
+    out = np.empty(a.shape, out_dtype) if out is None else out
+    first = NO_REQUANT if requant_b is None else requant_b
+    compiled.residual(a.reshape(-1), b.reshape(-1), *first[1:], *requant[1:], out.reshape(-1))
     return out

@@ -1,0 +1,72 @@
+"""Pooling and addition equal plain Python loops."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adderhw.errors import AdderHwError
+from adderhw.kernels import add, max_pool, sum_pool
+
+
+def windows(x, kernel, strides, pads, dilations):
+    """Yields (n, i, j, c, [elements inside x])."""
+    batch, height, width, channels = x.shape
+    out_h = (height + pads[0] + pads[2] - dilations[0] * (kernel[0] - 1) - 1) // strides[0] + 1
+    out_w = (width + pads[1] + pads[3] - dilations[1] * (kernel[1] - 1) - 1) // strides[1] + 1
+    for n, i, j, c in np.ndindex(batch, out_h, out_w, channels):
+        rows = [i * strides[0] - pads[0] + a * dilations[0] for a in range(kernel[0])]
+        columns = [j * strides[1] - pads[1] + b * dilations[1] for b in range(kernel[1])]
+        inside = [(r, k) for r in rows for k in columns if 0 <= r < height and 0 <= k < width]
+        yield (n, i, j, c), [int(x[n, r, k, c]) for r, k in inside]
+
+
+pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 999), kernel=pairs, strides=pairs, dilations=pairs, data=st.data(),
+    dtype=st.sampled_from([np.uint8, np.int8, np.int16, np.int32]),
+)  # fmt: skip
+def test_max_pool_ignores_padding(seed, kernel, strides, dilations, data, dtype):
+    pads = tuple(data.draw(st.integers(0, kernel[side % 2] - 1)) for side in range(4))
+    info = np.iinfo(dtype)
+    x = np.random.default_rng(seed).integers(info.min, info.max + 1, (2, 8, 7, 3)).astype(dtype)
+    pooled = max_pool(x, kernel, strides, pads, dilations)
+    assert pooled.dtype == dtype
+    for at, elements in windows(x, kernel, strides, pads, dilations):
+        assert pooled[at] == max(elements)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 999), kernel=pairs, strides=pairs, dtype=st.sampled_from([np.uint8, np.int16, np.int32]))
+def test_sum_pool_equals_the_definition(seed, kernel, strides, dtype):
+    info = np.iinfo(dtype)
+    x = np.random.default_rng(seed).integers(info.min, info.max + 1, (2, 5, 6, 3)).astype(dtype)
+    pooled = sum_pool(x, kernel, strides)
+    for at, elements in windows(x, kernel, strides, (0, 0, 0, 0), (1, 1)):
+        assert pooled[at] == sum(elements)
+
+
+def test_sum_pool_over_the_whole_image_is_one_pixel():
+    x = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
+    assert (sum_pool(x, (4, 4))[:, 0, 0] == x.astype(int).sum((1, 2))).all()
+
+
+def test_addition_widens_first_and_refuses_unequal_shapes():
+    a, b = np.array([255, 255], np.uint8), np.array([127, -128], np.int8)
+    assert add(a, b).tolist() == [382, 127]
+    assert add(a, b).dtype == np.int32
+    with pytest.raises(AdderHwError, match="expected equal shapes"):
+        add(a, b[:1])
+
+
+def test_pools_refuse_windows_that_do_not_fit():
+    x = np.zeros((1, 2, 2, 1), np.uint8)
+    with pytest.raises(AdderHwError, match="expected one the window fits in"):
+        max_pool(x, (3, 3))
+    with pytest.raises(AdderHwError, match="below the kernel"):
+        max_pool(x, (2, 2), pads=(2, 0, 0, 0))
+    with pytest.raises(AdderHwError, match="pooling: found float64"):
+        sum_pool(x.astype(float), (1, 1))

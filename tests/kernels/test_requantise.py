@@ -1,0 +1,95 @@
+"""Requantisation equals the definition on exact fractions, in both integer widths."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adderhw.errors import AdderHwError
+from adderhw.fixed import Rounding
+from adderhw.kernels import Requant, pack_requant, requant_fits_int32, requantise, residual
+from tests import naive
+from tests.kernels.cases import requants
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    data=st.data(),
+    rounding=st.sampled_from(list(Rounding)),
+    channels=st.integers(1, 300),
+    largest=st.sampled_from([1, 200, 2**15, 2**31 - 1, 2**40]),
+    shifts=st.sampled_from([st.just(0), st.integers(0, 8), st.integers(0, 30), st.just(62)]),
+)
+def test_requantise_equals_the_oracle(data, rounding, channels, largest, shifts):
+    m, c, n = data.draw(requants(channels, largest, shifts))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    s = rng.integers(-largest, largest + 1, (3, channels)).astype(np.int64 if largest > 2**31 else np.int32)
+    requant = Requant(m, c, n, rounding, -2048, 2047)
+    expected = naive.requantize(s, m, c, n, rounding=rounding.name.lower(), qmin=-2048, qmax=2047)
+    assert (requantise(s, requant, np.int16) == expected).all()
+
+
+@pytest.mark.parametrize("rounding", list(Rounding))
+def test_ties_of_both_signs_round_alike_in_int32_and_int64(rounding):
+    t = np.arange(-64, 65)
+    for n in range(6):
+        requant = Requant(*(np.array([value]) for value in (1, 0, n)), rounding, -128, 127)
+        expected = [naive.round_shift(value, n, rounding.name.lower()) for value in t.tolist()]
+        for bound in (64, 2**40):
+            packed = pack_requant(requant, bound, np.int8)
+            assert packed.mode == (1 if bound == 64 else 2)
+            assert requantise(t[:, None], packed, np.int8)[:, 0].tolist() == expected
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data(), channels=st.integers(1, 40), identity=st.booleans(), shifts=st.sampled_from([8, 40]))
+def test_a_residual_equals_its_three_steps(data, channels, identity, shifts):
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    a = rng.integers(-2048, 2048, (2, 3, 3, channels)).astype(np.int16)
+    b = rng.integers(0, 256, a.shape).astype(np.uint8)
+    first, last = (
+        Requant(*data.draw(requants(channels, largest, st.just(shifts))), Rounding.HALF_EVEN, *clip)
+        for largest, clip in ((255, (-2048, 2047)), (4096, (0, 255)))
+    )
+    steps = b if identity else requantise(b, first, np.int16)
+    expected = requantise(a.astype(np.int32) + steps, last, np.uint8)
+    packed_b = None if identity else pack_requant(first, 255, np.int16)
+    assert (residual(a, b, packed_b, pack_requant(last, 4096, np.uint8), np.uint8) == expected).all()
+
+
+def test_a_residual_refuses_unequal_shapes():
+    with pytest.raises(AdderHwError, match="expected equal ones"):
+        residual(np.zeros((1, 2), np.int16), np.zeros((1, 3), np.int16), None, None, np.uint8)
+
+
+def test_int32_is_claimed_exactly_up_to_its_bound():
+    def requant(m, c, n):
+        return Requant(np.array([1, m]), np.array([0, c]), np.array([0, n]), Rounding.HALF_UP, 0, 255)
+
+    assert requant_fits_int32(2**20, requant(2**10, 2**30 - 513, 10))
+    assert not requant_fits_int32(2**20, requant(2**10, 2**30 - 512, 10))
+    assert not requant_fits_int32(1, requant(1, 0, 31))
+    assert not requant_fits_int32(2**31, requant(0, 0, 0))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.int64])
+def test_every_integer_dtype_of_sums_is_accepted(dtype):
+    s = np.array([[0, 1, 100]], dtype)
+    requant = Requant(*np.array([[3, 3, 3], [1, 1, 1], [1, 1, 1]]), Rounding.FLOOR, 0, 255)
+    assert requantise(s, requant, np.uint8).tolist() == [[0, 2, 150]]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"m": np.zeros(2, np.int64)}, "expected m, c, n of shape"),
+        ({"n": np.full(3, 63)}, "found shifts 63 to 63"),
+        ({"c": np.full(3, 2**62)}, "less than 2"),
+        ({"qmax": 256}, "found clip 0 to 256"),
+        ({"rounding": 9}, "found rounding 9"),
+    ],
+)
+def test_a_malformed_requant_is_refused(change, message):
+    requant = Requant(np.ones(3, np.int64), np.zeros(3, np.int64), np.ones(3, np.int64), 1, 0, 255)._replace(**change)
+    with pytest.raises(AdderHwError, match=message):
+        requantise(np.ones((2, 3), np.int32), requant, np.uint8)
