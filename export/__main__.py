@@ -1,5 +1,6 @@
 """python -m export: a checkpoint of python -m training becomes a float ONNX file."""
 
+import sys
 from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
@@ -49,14 +50,18 @@ def check_installed(*packages):
 
 
 def export_checkpoint(checkpoint, output):
-    """The Exported of the network in the file `checkpoint`, written to `output`."""
+    """The Exported of the network in the file `checkpoint`, written to `output`; exit code 1 where the check fails."""
     import torch
 
-    from export.from_torch import export_module
+    from export.from_torch import MismatchError, export_module
     from training.checkpoint import load_network
 
     module, metadata = load_network(checkpoint)
-    return export_module(module, torch.zeros(1, *metadata["input_shape"]), output, metadata=metadata)
+    try:
+        return export_module(module, torch.zeros(1, *metadata["input_shape"]), output, metadata=metadata)
+    except MismatchError as error:
+        print(f"check failed: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
 
 
 def main() -> None:

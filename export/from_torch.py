@@ -31,6 +31,10 @@ METADATA_KEYS = ("preprocess", "network", "training")
 RELATIVE_TOLERANCE = 1e-4
 
 
+class MismatchError(ModelError):
+    """onnxruntime computes something else than torch."""
+
+
 class Exported(NamedTuple):
     """What was written: the model, its size in bytes and the largest |onnxruntime − torch| of its outputs."""
 
@@ -46,8 +50,8 @@ def export_module(module, example_input, path, *, metadata=None) -> Exported:
     tensor with a batch axis. metadata: a dictionary; its 'preprocess' ({dataset, mean, std} with
     x = (pixel − mean) / std), 'network' and 'training' become JSON in the model's metadata under adderhw.<key>.
     The batch axis is dynamic; batch normalisation is folded into a convolution before it or stays a node.
-    Raises ModelError for a module that needs other ops or whose outputs differ in onnxruntime by more than
-    RELATIVE_TOLERANCE of the largest, AdderHwError where `path` cannot be written.
+    Raises ModelError for a module that needs other ops, MismatchError where onnxruntime's outputs differ from
+    torch's by more than RELATIVE_TOLERANCE of the largest, AdderHwError where `path` cannot be written.
     """
     check_writable(path)
     module = copy.deepcopy(module).cpu().eval()
@@ -196,7 +200,7 @@ def complete(model, metadata):
 
 
 def compare(model, module, example):
-    """The largest |onnxruntime − torch| on the example and two images of noise; raises ModelError where it is large."""
+    """The largest |onnxruntime − torch| on the example and two images of noise; raises MismatchError."""
     noise = torch.randn((2, *example.shape[1:]), generator=torch.Generator().manual_seed(0))
     batch = torch.cat([example[:1], noise])
     with torch.no_grad():
@@ -205,7 +209,7 @@ def compare(model, module, example):
     (found,) = session.run(None, {INPUT: batch.numpy()})
     difference, largest = float(np.abs(found - expected).max()), float(np.abs(expected).max())
     if not difference <= RELATIVE_TOLERANCE * largest + 1e-6:
-        raise ModelError(
+        raise MismatchError(
             f"{type(module).__name__}: found outputs of onnxruntime that differ from torch's by {difference:.3g}, "
             f"expected at most {RELATIVE_TOLERANCE:g} of the largest, {largest:.3g}"
         )

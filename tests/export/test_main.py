@@ -107,3 +107,11 @@ def test_bad_output_is_found_before_the_work(call):
     pytest.importorskip("torch")
     assert_one_line(call("best.pt", "-o", "none/m.onnx"), "none/m.onnx: cannot write")
     assert_one_line(call("best.pt"), "--output")
+
+
+def test_failed_check_is_exit_code_1_and_leaves_nothing(checkpoint, call, tmp_path, monkeypatch):
+    monkeypatch.setattr("export.from_torch.RELATIVE_TOLERANCE", -1.0)
+    code, out, err = call(checkpoint, "-o", "m.onnx")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert err.startswith("check failed: ResNet: found outputs of onnxruntime that differ from torch's by ")
+    assert not (tmp_path / "m.onnx").exists()
