@@ -60,8 +60,11 @@ def command(
     from adderhw.report import page, summary, tables
     from adderhw.simulation import SHIPPED_MODEL, simulate
 
-    writers = {report: page.write_html, json_path: tables.write_json, csv_path: tables.write_csv}
-    for path in filter(None, writers):
+    wanted = ((report, page.write_html), (json_path, tables.write_json), (csv_path, tables.write_csv))
+    writers = [(path, write) for path, write in wanted if path]
+    if len({path for path, _ in writers}) < len(writers):
+        raise AdderHwError(f"outputs: found {[str(path) for path, _ in writers]}, expected different names")
+    for path, _ in writers:
         check_writable(path)
     with progress_bar() as progress:
         document = simulate(
@@ -82,10 +85,9 @@ def command(
             command=shlex.join([*PROGRAM.split(), *sys.argv[1:]]),
         )
     summary.print_summary(document, Console())
-    for path, write in writers.items():
-        if path:
-            write(document, path)
-            print(f"{path}: written", file=sys.stderr)
+    for path, write in writers:
+        write(document, path)
+        print(f"{path}: written", file=sys.stderr)
     if document["check"] and document["check"]["mismatches"]:
         print(f"check failed: {document['check']['first']}", file=sys.stderr)
         raise typer.Exit(1)

@@ -39,7 +39,7 @@ class Plan:
         self.graph = graph
         self.options = RunOptions(choose_path(path), accumulator or Accumulator(0, False), accumulate_all)
         self.keep_all = keep_all
-        self.stats = {node.name: np.zeros(3, np.int64) for node in graph.nodes if BY_NAME[node.op].sums}
+        self.stats = {node.name: np.zeros(stats_size(node), np.int64) for node in graph.nodes if BY_NAME[node.op].sums}
         self._slots = {}
         self.steps = tuple(self._steps())
         self.seconds = np.zeros(len(self.steps))
@@ -107,6 +107,11 @@ class Plan:
             self.seconds[i] += perf_counter() - start
         names = [name for name in self._slots if name in self._kept()]
         return {name: channels_first(slots[self._slots[name]]) for name in names}
+
+
+def stats_size(node):
+    """[largest, overflows] of a sum that is never negative, [largest, smallest, overflows] of a signed one."""
+    return 2 if node.op.startswith("Adder") else 3
 
 
 def checked(tensor, inputs):

@@ -188,11 +188,10 @@ def layer_results(plan):
 def accumulator_stats(plan, node):
     """The AccumulatorStats of a summing node."""
     stats, out = plan.stats[node.name], plan.graph.tensors[node.output]
-    adder = node.op.startswith("Adder")
-    high, low = int(stats[0]), 0 if adder else int(stats[1])
+    high, low = int(stats[0]), 0 if len(stats) == 2 else int(stats[1])
     return AccumulatorStats(
         bound_bits=bits_for(out.lowest, out.highest)[0],
         observed_bits=bits_for(low, high)[0],
         observed_max=max(high, -low),
-        overflows=int(stats[1] if adder else stats[2]),
+        overflows=int(stats[-1]),
     )
