@@ -41,6 +41,7 @@ EMPTY_STATS = {
     3: np.array([*NO_LIMIT, 0], np.int64),
 }
 UNSIGNED = {1: np.uint8, 2: np.uint16}
+SIGNED = (np.dtype(np.int8), np.dtype(np.int16))
 
 
 @dataclass(frozen=True, eq=False)
@@ -327,9 +328,9 @@ def _call(x, packed, x_zero_point, fill, accumulator, requant, out_dtype, stats,
     elif out.shape != prepared.out_shape or out.dtype != out_dtype or not out.flags.c_contiguous:
         raise AdderHwError(f"out: found {out.dtype} {out.shape}, expected {out_dtype} {prepared.out_shape}")
     arrays = (
-        x.view(UNSIGNED[x.itemsize]).reshape(-1), prepared.scratch.padded, packed.w, prepared.taps,
+        x.view(UNSIGNED[x.itemsize]) if x.dtype in SIGNED else x, prepared.scratch.padded, packed.w, prepared.taps,
         prepared.positions, prepared.scratch.sums, prepared.tables.table32, prepared.tables.table64,
-        prepared.layout, out.reshape(-1),
+        prepared.layout, out,
     )  # fmt: skip
     if prepared.threads == 1:
         compiled.convolve(prepared.kind, 0, prepared.units, *arrays, stats)

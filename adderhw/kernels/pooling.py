@@ -57,7 +57,8 @@ def sum_pool(x, kernel, strides=(1, 1), out_dtype=None):
     if out_dtype not in (np.int32, np.int64):
         raise AdderHwError(f"sum_pool: found out_dtype {out_dtype}, expected int32 or int64")
     if tuple(kernel) == x.shape[1:3]:
-        return x.sum(axis=(1, 2), keepdims=True, dtype=out_dtype)
+        pixels = x.reshape(x.shape[0], -1, x.shape[3])  # one axis to reduce: half the time of two
+        return np.add.reduce(pixels, axis=1, dtype=out_dtype, keepdims=True)[:, None]
     geometry = Geometry(tuple(strides))
     geometry.check()
     out = np.zeros((x.shape[0], *geometry.output_hw(x.shape[1], x.shape[2], *kernel), x.shape[3]), out_dtype)
