@@ -14,7 +14,7 @@ from adderhw.files import check_writable
 PROGRAM = "python -m adderhw.simulate"
 EXAMPLES = f"""Examples:
 
-  {PROGRAM}                                  the digits network that ships, on its 357 test images
+  {PROGRAM}                                  the digits network that ships, on its test images
 
   {PROGRAM} ann_int8.onnx --data cifar10 --report report.html --json report.json
 

@@ -97,7 +97,7 @@ class Requantize(Op):
         if s.is_float:
             node.fail(f"input {s.name!r} of dtype {s.dtype}", "integers")
         constants = requant_of(node, args)
-        low, high = product_range(s, constants)
+        low, high = span(product_ends(s, constants))
         if max(-low, high) + HEADROOM // 2 >= HEADROOM:
             node.fail(f"S·M + C from {low} to {high}", f"a magnitude below 2^{MAX_SHIFT - 1} (overflowing product)")
         check_realisation(node, constants.m)
@@ -149,17 +149,22 @@ def requant_of(node, args):
     return Requant(m, c, n, int(mode), int(node.attributes["qmin"]), int(node.attributes["qmax"]))
 
 
-def product_range(s, constants):
-    """(low, high) of S·M + C plus the rounding constant over all channels, as Python integers."""
+def product_ends(s, constants):
+    """[(end, n)] of S·M + C with and without the rounding constant, each channel's ends, as Python integers."""
     channels = len(constants.m)
     lows, highs = per_channel(s.low, channels), per_channel(s.high, channels)
-    ends = [
-        int(bound) * int(m) + int(c) + extra
+    return [
+        (int(bound) * int(m) + int(c) + extra, int(n))
         for low, high, m, c, n in zip(lows, highs, constants.m, constants.c, constants.n, strict=True)
         for bound in (low, high)
         for extra in (0, (1 << int(n)) >> 1)
     ]
-    return min(ends), max(ends)
+
+
+def span(ends, shifted=False):
+    """(low, high) over product_ends, before the shift or after it."""
+    values = [end >> n if shifted else end for end, n in ends]
+    return min(values), max(values)
 
 
 def realisation(node):
@@ -191,8 +196,8 @@ def requantize_events(s, constants, how, elements):
 
     C absorbs the rounding constant of half_up; half_even and half_away add a correction that depends on t.
     """
-    low, high = product_range(s, constants)
-    width = bits_for(low, high)[0]
+    ends = product_ends(s, constants)
+    width, clip_width = bits_for(*span(ends))[0], bits_for(*span(ends, shifted=True))[0]
     kind, per = how[0], elements // len(constants.m)
     tally = {}
 
@@ -210,5 +215,5 @@ def requantize_events(s, constants, how, elements):
     data_dependent = constants.rounding in (Rounding.HALF_EVEN, Rounding.HALF_AWAY)
     add("add", elements * (1 + data_dependent), width)
     add("shift", elements, width)
-    add("cmp", 2 * elements, width)
+    add("cmp", 2 * elements, clip_width)
     return tally
