@@ -25,6 +25,7 @@ EXAMPLES = f"""Examples:
 """
 DEFAULTS = Settings()
 BATCH = 64
+PIPE_WIDTH = 120
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
@@ -67,7 +68,7 @@ def command(
     with progress_bar() as progress:
         result = quantise_with_summary(graph, images, settings, progress)
     write_graph(result.graph, output)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
     console.print(layer_table(result.layers))
     if chosen.labels is not None:
         print_accuracies(console, graph, output, chosen)

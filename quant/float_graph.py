@@ -59,7 +59,6 @@ REQUIRED = {
     "training_mode": (0,),
     "transA": (0,),
     "axis": (1,),
-    "allowzero": (0,),
     "noop_with_empty_axes": (0,),
 }
 POOL_REQUIRED = {"AveragePool": {"pads": (0, 0, 0, 0), "dilations": (1, 1)}, "MaxPool": {"dilations": (1, 1)}}

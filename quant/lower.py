@@ -465,12 +465,18 @@ def lower_reshape(state, node):
     name = node.inputs[0]
     extra = ()
     if node.op == "Reshape":
-        sizes = state.constant(node, 1, "shape").astype(np.int64)
-        sizes = np.array([0, *sizes[1:]], np.int64) if len(sizes) and sizes[0] in (-1, 0, 1) else sizes
-        extra = (state.builder.parameter(f"{node.name}_shape", sizes),)
+        extra = (state.builder.parameter(f"{node.name}_shape", reshape_sizes(state, node)),)
     keeps_channels = state.shape(name)[1:] == (1, 1) and len(state.shape(node.output)) == 1
     value = state.values[name] if keeps_channels else state.quantised(name)
     flatten(state, node, value, node.op, extra)
+
+
+def reshape_sizes(state, node):
+    """The int64 shape of a Reshape, its batch written as 0: the input's own; raises ModelError where it is no batch."""
+    sizes = state.weight(node, "shape").astype(np.int64)
+    if sizes.ndim != 1 or not len(sizes) or sizes[0] not in (-1, 0, 1) or (node.attributes["allowzero"] and 0 in sizes):
+        node.fail(f"shape {sizes.tolist()}, allowzero {node.attributes['allowzero']}", "one that keeps the batch axis")
+    return np.array([0, *sizes[1:]], np.int64)
 
 
 def flatten(state, node, value, op, extra=()):
