@@ -94,7 +94,8 @@ def _result(recipe, folder, root):
 
 
 def _print(rows, title):
-    table = Table("method", "runs", "mean", "deviation", title=title)
+    print(title)
+    table = Table("method", "runs", "mean", "deviation")
     for row in rows:
         deviation = "" if row["deviation"] is None else f"± {row['deviation']:.2f}"
         table.add_row(row["method"], str(row["runs"]), f"{row['mean']:.2f}", deviation)
