@@ -1,0 +1,1 @@
+"""What is timed: every figure of the README comes from a script here."""

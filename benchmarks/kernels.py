@@ -1,0 +1,81 @@
+"""The adder convolution against the core's own ceiling and against torch.cdist, one thread.
+
+    python -m benchmarks.kernels
+
+Target: at least 0.85 of the ceiling, at least 100 times torch.cdist(p=1).
+"""
+
+import argparse
+from statistics import median
+
+import numpy as np
+import torch
+
+from adderhw.kernels import Geometry, adder_conv, choose_path, pack_adder_conv
+from benchmarks import ceiling
+from benchmarks.timing import cpu_name, median_ratio, paired, print_table, write_json
+
+LAYERS = ((16, 32), (32, 16), (64, 8), (64, 32), (128, 16), (256, 8), (256, 14))  # channels, image side
+DIFFERENCES = 20e6  # per timed call: about 0.15 ms, short enough to run uninterrupted on a busy machine
+
+
+def _kernel_call(channels, side, batch, path, rng):
+    """(call, absolute differences) of one 3×3 layer on `batch` images."""
+    x = rng.integers(0, 256, (batch, side, side, channels)).astype(np.uint8)
+    w = rng.integers(0, 256, (channels, channels, 3, 3)).astype(np.uint8)
+    packed = pack_adder_conv(w, Geometry(pads=(1, 1, 1, 1)), path)
+    out = np.empty(x.shape, np.int32)
+    return lambda: adder_conv(x, packed, 0, out=out, threads=1), out.size * channels * 9
+
+
+def _cdist_call(channels, side, rng):
+    """(call, absolute differences) of torch.cdist on the unfolded windows of one image."""
+    x = torch.from_numpy(rng.integers(0, 256, (1, channels, side, side)).astype(np.float32))
+    windows = torch.nn.functional.unfold(x, 3, padding=1)[0].T.contiguous()
+    w = torch.from_numpy(rng.integers(0, 256, (channels, channels * 9)).astype(np.float32))
+    return lambda: torch.cdist(windows, w, p=1), side * side * channels * channels * 9
+
+
+def _measure(channels, side, path, runs, with_cdist):
+    rng = np.random.default_rng(channels)
+    batch = max(1, round(DIFFERENCES / (side * side * channels * channels * 9)))
+    kernel, work = _kernel_call(channels, side, batch, path, rng)
+    kind = ceiling.KINDS.get(path)
+    calls, works = [kernel], [work]
+    if kind:
+        rounds = round(DIFFERENCES / ceiling.differences_per_round(kind))
+        calls.append(lambda: ceiling.run(kind(), rounds))
+        works.append(rounds * ceiling.differences_per_round(kind))
+    if with_cdist:
+        call, cdist_work = _cdist_call(channels, side, rng)
+        calls.append(call)
+        works.append(cdist_work)
+    per_difference = [[t / work for t in times] for times, work in zip(paired(calls, runs), works, strict=True)]
+    row = {"layer": f"3x3 {channels}ch {side}x{side}", "batch": batch, "G/s": 1e-9 / median(per_difference[0])}
+    if kind:
+        row["ceiling G/s"] = 1e-9 / median(per_difference[1])
+        row["of ceiling"] = median_ratio(per_difference[1], per_difference[0])
+    if with_cdist:
+        row["cdist G/s"] = 1e-9 / median(per_difference[-1])
+        row["x cdist"] = median_ratio(per_difference[-1], per_difference[0])
+    return row
+
+
+def main():
+    """Measures every layer and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--path", help="kernel path: avx512, avx2 or portable (default: the best)")
+    parser.add_argument("--runs", type=int, default=101, help="paired runs, of which medians are taken (default 101)")
+    parser.add_argument("--no-cdist", action="store_true", help="leave torch.cdist out (most of the time)")
+    parser.add_argument("--json", help="also write the rows to this file")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    path = choose_path(arguments.path)
+    rows = [_measure(*layer, path, arguments.runs, not arguments.no_cdist) for layer in LAYERS]
+    print(f"{cpu_name()}, path {path}, 1 thread, median of {arguments.runs} paired runs")
+    print_table(rows)
+    write_json(arguments.json, {"cpu": cpu_name(), "path": path, "threads": 1, "rows": rows})
+
+
+if __name__ == "__main__":
+    main()
