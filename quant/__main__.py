@@ -40,7 +40,9 @@ def command(
         int, typer.Option(help="Width of the first and the last layer where they multiply, 2 to 16.")
     ] = DEFAULTS.edge_bits,
     range_: Annotated[str, typer.Option("--range", help="Range of a tensor: max or quantile.")] = DEFAULTS.range,
-    quantile: Annotated[float, typer.Option(help="Share of the values that lie inside the range.")] = DEFAULTS.quantile,
+    quantile: Annotated[
+        float | None, typer.Option(help="Share of the values inside the range; default by --bits, 0.9999 at 8.")
+    ] = None,
     guard_bits: Annotated[int, typer.Option(help="Guard bits of residual sums, 0 to 12.")] = DEFAULTS.guard_bits,
     multiplier_bits: Annotated[
         int, typer.Option(help="Width of the signed requantisation multiplier, 3 to 24.")

@@ -57,7 +57,7 @@ class Observed:
 
     def range(self, settings):
         """(low, high) by settings.range: the extremes, or the quantiles 1 − q and q where they differ."""
-        if settings.range == "max":
+        if settings.range == "max" or settings.quantile == 1:
             return self.low, self.high
         low, high = self.quantile(1 - settings.quantile), self.quantile(settings.quantile)
         return (low, high) if min(low, 0) < max(high, 0) else (self.low, self.high)

@@ -8,6 +8,9 @@ from adderhw.errors import AdderHwError
 from adderhw.fixed import MAX_BITS, MIN_BITS, Rounding
 
 RANGES = ("max", "quantile")
+# The share inside the range, from each width on: the fewer the steps, the more is gained by cutting the tail
+# (docs/quantisation.md has the measurements).
+DEFAULT_QUANTILES = ((9, 1.0), (8, 0.9999), (5, 0.9997), (MIN_BITS, 0.999))
 REALISATIONS = re.compile(r"multiplier|shift|shift_add:[1-9]\d*")
 
 
@@ -17,15 +20,15 @@ class Settings:
 
     bits: width of adder layers and activations, 2…16. edge_bits: width of the weights and input of the first and
     the last layer where those multiply. range: 'max', or 'quantile' with the share `quantile` of the values
-    inside the range. guard_bits: extra bits below the output's step in which a residual sum is taken.
-    multiplier_bits: width of the signed multiplier M. realisation: 'multiplier', 'shift' or 'shift_add:K'.
-    rounding: a name of adderhw.fixed.Rounding.
+    inside the range (None: by the width, DEFAULT_QUANTILES). guard_bits: extra bits below the output's step in
+    which a residual sum is taken. multiplier_bits: width of the signed multiplier M. realisation: 'multiplier',
+    'shift' or 'shift_add:K'. rounding: a name of adderhw.fixed.Rounding.
     """
 
     bits: int = 8
     edge_bits: int = 8
     range: str = "quantile"
-    quantile: float = 0.9997
+    quantile: float | None = None
     guard_bits: int = 4
     multiplier_bits: int = 14
     realisation: str = "multiplier"
@@ -39,6 +42,9 @@ class Settings:
             ("multiplier_bits", 3, 24),
         ):
             require(least <= getattr(self, name) <= most, name, getattr(self, name), f"{least} to {most}")
+        if self.quantile is None:
+            shares = (share for width, share in DEFAULT_QUANTILES if self.bits >= width)
+            object.__setattr__(self, "quantile", next(shares))
         require(self.range in RANGES, "range", self.range, " or ".join(RANGES))
         require(0.5 < self.quantile <= 1, "quantile", self.quantile, "above 0.5, at most 1")
         expected = "multiplier, shift or shift_add:K with K of at least 1"

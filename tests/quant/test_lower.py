@@ -58,7 +58,9 @@ def test_every_rounding_approximates(rounding, least):
     assert signal_to_noise(adder_network(), Settings(range="max", rounding=rounding), images()) > least
 
 
-@pytest.mark.parametrize(("make", "bits"), [(adder_network, 3), (adder_network, 12), (ordinary_cnn, 8)])
+@pytest.mark.parametrize(
+    ("make", "bits"), [(adder_network, 3), pytest.param(adder_network, 12, marks=pytest.mark.slow), (ordinary_cnn, 8)]
+)
 def test_the_simulator_and_onnxruntime_agree_on_every_integer(make, bits):
     x = images(6)
     model = model_of(quantise(make(), x, Settings(bits=bits)))

@@ -36,3 +36,9 @@ def test_settings_travel_as_json():
 def test_signed_digits_follow_the_realisation():
     found = [Settings(realisation=text).signed_digits for text in ("multiplier", "shift", "shift_add:3")]
     assert found == [None, 1, 3]
+
+
+def test_the_default_quantile_follows_the_width():
+    found = [Settings(bits=bits).quantile for bits in (2, 4, 5, 7, 8, 9, 16)]
+    assert found == [0.999, 0.999, 0.9997, 0.9997, 0.9999, 1, 1]
+    assert Settings(bits=4, quantile=0.5001).quantile == 0.5001
