@@ -28,6 +28,11 @@ class Workers:
         done = list(self.pool.map(lambda network, share: [network(piece) for piece in share], self.networks, shares))
         return np.concatenate([done[k % count][k // count] for k in range(len(pieces))])
 
+    def start_counting(self):
+        """Forgets the seconds so far, of compilation and set-up."""
+        for network in self.networks:
+            network.spent.clear()
+
     def spent(self):
         """Seconds by kind of layer, all workers together."""
         return sum((network.spent for network in self.networks), Counter())

@@ -166,6 +166,7 @@ class Layout(NamedTuple):
     run_tables: int  # runs after which the table repeats
 
 
+LANES = 16  # int32 of one requantisation step: two registers of AVX2, one of AVX-512
 MIN_INT64, MAX_INT64 = -(2**63), 2**63 - 1
 
 
@@ -283,6 +284,69 @@ def _shift_right(typing_context, t, n):
     return signature, generate
 
 
+def _lanes_of(builder, data, offset, element):
+    """LANES elements at data[offset], as a vector of LLVM type `element`."""
+    vector = ir.VectorType(element, LANES)
+    return builder.load(builder.bitcast(builder.gep(data, [offset]), vector.as_pointer()), align=1)
+
+
+def _to_int32(builder, value, signed):
+    lanes = ir.VectorType(I32, LANES)
+    width = value.type.element.width
+    if width == 32:
+        return value
+    if width > 32:
+        return builder.trunc(value, lanes)
+    return builder.sext(value, lanes) if signed else builder.zext(value, lanes)
+
+
+def _clipped(builder, value, low, high):
+    lanes = ir.VectorType(I32, LANES)
+    zeros = ir.Constant(lanes, [0] * LANES)
+    for limit, sign in ((low, "<"), (high, ">")):
+        first = builder.insert_element(ir.Constant(lanes, ir.Undefined), limit, ir.Constant(I32, 0))
+        limits = builder.shuffle_vector(first, ir.Constant(lanes, ir.Undefined), zeros)
+        value = builder.select(builder.icmp_signed(sign, value, limits), limits, value)
+    return value
+
+
+@intrinsic
+def _requantise_lanes(typing_context, s, s_at, size, table, at, low, high, out, out_at):
+    """clip((s·m + c) >> n) in int32 on the first ⌊size / LANES⌋ · LANES elements: three times LLVM's own loop.
+
+    Takes whole arrays and offsets, because each slice costs an atomic reference count.
+    """
+    signature = types.void(
+        s, types.int64, types.int64, table, types.int64, types.int32, types.int32, out, types.int64
+    )  # fmt: skip
+
+    def generate(context, builder, signature, values):
+        kinds = signature.args
+        s, s_at, size, table, at, low, high, out, out_at = values
+        arrays = [
+            cgutils.create_struct_proxy(kind)(context, builder, value)
+            for kind, value in ((kinds[0], s), (kinds[3], table), (kinds[7], out))
+        ]
+        columns = cgutils.unpack_tuple(builder, arrays[1].shape, 2)[1]
+        last = builder.sub(size, ir.Constant(I64, LANES - 1))
+        with cgutils.for_range_slice(builder, ir.Constant(I64, 0), last, ir.Constant(I64, LANES)) as (i, _):
+            value = _lanes_of(builder, arrays[0].data, builder.add(s_at, i), kinds_element(context, kinds[0]))
+            rows = [builder.add(builder.add(at, i), builder.mul(columns, ir.Constant(I64, row))) for row in range(3)]
+            m, c, n = (_lanes_of(builder, arrays[1].data, row, I32) for row in rows)
+            t = builder.add(builder.mul(_to_int32(builder, value, kinds[0].dtype.signed), m), c)
+            q = _clipped(builder, builder.ashr(t, n), low, high)
+            element = kinds_element(context, kinds[7])
+            if element.width < 32:
+                q = builder.trunc(q, ir.VectorType(element, LANES))
+            elif element.width > 32:
+                q = builder.sext(q, ir.VectorType(element, LANES))
+            target = builder.gep(arrays[2].data, [builder.add(out_at, i)])
+            builder.store(q, builder.bitcast(target, q.type.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
 @njit
 def _track(s, low, high, statistics):
     """Folds the exact sums s into statistics: [max, min, how many lie outside low…high]."""
@@ -340,31 +404,38 @@ def _requantise64(s, table, at, corrected, qmin, qmax, out):
 
 
 @njit
-def _requantise(s, mode, corrected, qmin, qmax, table32, table64, at, out):
+def _requantise(s, s_at, size, mode, corrected, qmin, qmax, table32, table64, at, out, out_at):
     """One run of requantisation, the tables read from column `at` on; mode 0 copies."""
+    done = 0
+    if mode == 1 and not corrected:
+        _requantise_lanes(s, s_at, size, table32, at, np.int32(qmin), np.int32(qmax), out, out_at)
+        done = size // LANES * LANES
+        if done == size:
+            return
+    sums, q = s[s_at + done : s_at + size], out[out_at + done : out_at + size]
     if mode == 1:
-        _requantise32(s, table32, at, corrected, qmin, qmax, out)
+        _requantise32(sums, table32, at + done, corrected, qmin, qmax, q)
     elif mode == 2:
-        _requantise64(s, table64, at, corrected, qmin, qmax, out)
+        _requantise64(sums, table64, at, corrected, qmin, qmax, q)
     else:
-        for i in range(out.size):
-            out[i] = s[i]
+        for i in range(size):
+            q[i] = sums[i]
 
 
 @njit(inline="always")
-def _finish(sums, positions, table32, table64, d, out, statistics):
+def _finish(sums, positions, table32, table64, d, out, out_at, statistics):
     """Statistics, accumulator and requantisation of a block of `positions` output positions, run by run."""
     total = positions * d.groups * d.outputs
     for run in range((total + d.run - 1) // d.run):
         first = run * d.run
         size = min(d.run, total - first)
-        s, q = sums[run * d.run_step : run * d.run_step + size], out[first : first + size]
+        s_at = run * d.run_step
         if d.track:
-            _track(s, d.limit_low, d.limit_high, statistics)
+            _track(sums[s_at : s_at + size], d.limit_low, d.limit_high, statistics)
         if d.limited:
-            _limit(s, d.limit_low, d.limit_high, d.saturate)
+            _limit(sums[s_at : s_at + size], d.limit_low, d.limit_high, d.saturate)
         at = run % d.run_tables * d.run
-        _requantise(s, d.mode, d.corrected, d.qmin, d.qmax, table32, table64, at, q)
+        _requantise(sums, s_at, size, d.mode, d.corrected, d.qmin, d.qmax, table32, table64, at, out, out_at + first)
 
 
 @njit
@@ -384,7 +455,7 @@ def _blocks(kind, source, base, count, w, taps, positions, sums, table32, table6
                         sums, (p - start) * stride + column, stride,
                     )  # fmt: skip
         first = (out_at + start) * d.groups * d.outputs
-        _finish(sums, stop - start, table32, table64, d, out[first:], statistics)
+        _finish(sums, stop - start, table32, table64, d, out, first, statistics)
 
 
 @njit
@@ -498,8 +569,8 @@ def requantise(s, mode, corrected, qmin, qmax, table32, table64, out):
     """Requantises flat s into flat out, one table's length of elements at a time; mode 1: int32, 2: int64."""
     size = max(table32.shape[1], table64.shape[1])
     for first in range(0, s.size, size):
-        last = min(first + size, s.size)
-        _requantise(s[first:last], mode, corrected, qmin, qmax, table32, table64, 0, out[first:last])
+        count = min(size, s.size - first)
+        _requantise(s, first, count, mode, corrected, qmin, qmax, table32, table64, 0, out, first)
 
 
 @njit(cache=True, nogil=True)
@@ -511,9 +582,9 @@ def residual(
     size = max(table32.shape[1], table64.shape[1])
     sums = np.empty(size, np.int32)
     for first in range(0, a.size, size):
-        last = min(first + size, a.size)
-        s, addend = sums[: last - first], a[first:last]
-        _requantise(b[first:last], mode_b, corrected_b, qmin_b, qmax_b, table32_b, table64_b, 0, s)
-        for i in range(s.size):
-            s[i] += addend[i]
-        _requantise(s, mode, corrected, qmin, qmax, table32, table64, 0, out[first:last])
+        count = min(size, a.size - first)
+        _requantise(b, first, count, mode_b, corrected_b, qmin_b, qmax_b, table32_b, table64_b, 0, sums, 0)
+        addend = a[first : first + count]
+        for i in range(count):
+            sums[i] += addend[i]
+        _requantise(sums, 0, count, mode, corrected, qmin, qmax, table32, table64, 0, out, first)

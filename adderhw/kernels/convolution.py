@@ -41,7 +41,6 @@ EMPTY_STATS = {
     3: np.array([*NO_LIMIT, 0], np.int64),
 }
 UNSIGNED = {1: np.uint8, 2: np.uint16}
-SIGNED = (np.dtype(np.int8), np.dtype(np.int16))
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +48,7 @@ class PackedConv:
     """Weights laid out for one tile kind, with what the compiled loop must know about them.
 
     shape: (O, C / groups, kh, kw). bound: exact largest |sum| of each output channel, Python integers (O,).
+    signed: of the sums. flip: the sign bit of a signed x, which xor turns into order-preserving unsigned; else 0.
     prepared: the last calls' set-up by input shape, zero point, threads, Requant and accumulator.
     """
 
@@ -59,6 +59,7 @@ class PackedConv:
     w: np.ndarray
     bound: tuple[int, ...]
     signed: bool
+    flip: int
     prepared: dict = field(default_factory=dict, repr=False)
 
 
@@ -160,7 +161,7 @@ def pack_adder_conv(w, geometry, path=None, x_range=None):
     if exact32 and w.dtype.itemsize == 1:
         kind = ADDER_KINDS.get(path, kind)
     laid_out = _lay_out(wide + FLIPS[w.dtype.name], geometry.groups, kind)
-    return PackedAdderConv(kind, geometry, w.shape, w.dtype, laid_out, bound, False)
+    return PackedAdderConv(kind, geometry, w.shape, w.dtype, laid_out, bound, False, FLIPS[w.dtype.name])
 
 
 def pack_integer_conv(w, w_zero_point, geometry, path=None, x_dtype=np.uint8, x_range=None):
@@ -182,7 +183,7 @@ def pack_integer_conv(w, w_zero_point, geometry, path=None, x_dtype=np.uint8, x_
     if exact32 and w.dtype.itemsize == x_dtype.itemsize == 1:
         kind = INTEGER_KINDS.get(path, kind)
     laid_out = _lay_out(wide, geometry.groups, kind)
-    return PackedIntegerConv(kind, geometry, w.shape, x_dtype, laid_out, bound, True)
+    return PackedIntegerConv(kind, geometry, w.shape, x_dtype, laid_out, bound, True, FLIPS[x_dtype.name])
 
 
 def _taps(packed, row):
@@ -257,7 +258,7 @@ def _check_input(x, packed, fill):
             f"convolution: found input {x.dtype} {x.shape}, expected {packed.x_dtype} (N, H, W, {channels})"
         )
     if not packed.signed and not 0 <= fill < 1 << 8 * x.itemsize:
-        raise AdderHwError(f"convolution: found zero point {fill - FLIPS[x.dtype.name]}, expected a value of {x.dtype}")
+        raise AdderHwError(f"convolution: found zero point {fill - packed.flip}, expected a value of {x.dtype}")
 
 
 def _prepare(packed, x, x_zero_point, fill, accumulator, requant, out_dtype, track, threads):
@@ -268,7 +269,7 @@ def _prepare(packed, x, x_zero_point, fill, accumulator, requant, out_dtype, tra
     outputs, group_channels, kernel_h, kernel_w = packed.shape
     batch, height, width, channels = shape
     out_h, out_w = geometry.output_hw(height, width, kernel_h, kernel_w)
-    elements, flip = _unit_elements(kind), FLIPS[packed.x_dtype.name]
+    elements, flip = _unit_elements(kind), packed.flip
     padded_channels = -(-group_channels // elements) * elements
     shift = x_zero_point + flip if packed.signed else 0
     same_type = SCRATCH[kind].padded.dtype == np.uint8 == packed.x_dtype
@@ -328,7 +329,7 @@ def _call(x, packed, x_zero_point, fill, accumulator, requant, out_dtype, stats,
     elif out.shape != prepared.out_shape or out.dtype != out_dtype or not out.flags.c_contiguous:
         raise AdderHwError(f"out: found {out.dtype} {out.shape}, expected {out_dtype} {prepared.out_shape}")
     arrays = (
-        x.view(UNSIGNED[x.itemsize]) if x.dtype in SIGNED else x, prepared.scratch.padded, packed.w, prepared.taps,
+        x.view(UNSIGNED[x.itemsize]) if packed.flip else x, prepared.scratch.padded, packed.w, prepared.taps,
         prepared.positions, prepared.scratch.sums, prepared.tables.table32, prepared.tables.table64,
         prepared.layout, out,
     )  # fmt: skip
@@ -374,7 +375,7 @@ def adder_conv(
     2^bits − 1]. threads: how many share the work, default numba.get_num_threads() (asking costs 2.6 µs).
     Raises AdderHwError for a wrong shape, dtype, accumulator or Requant.
     """
-    fill = int(zero_point) + FLIPS[packed.x_dtype.name]
+    fill = int(zero_point) + packed.flip
     return _call(
         x, packed, 0, fill, accumulator, requant, out_dtype, NO_STATS if stats is None else stats, out, threads
     )
