@@ -28,6 +28,7 @@ def render_html(document):
     environment.filters.update(
         count=count_text, energy=energy_text, percent=percent_text, ratio=ratio_text, breakable=_breakable
     )
+    environment.filters["filename"] = lambda path: Path(path).name
     return environment.get_template("report.html.j2").render(
         document=document,
         causes=CAUSES,
