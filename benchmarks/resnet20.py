@@ -25,7 +25,9 @@ def _measure(batch, threads, path, runs):
     x = rng.integers(0, 256, (batch, 32, 32, 3)).astype(np.uint8)
     floats = np.ascontiguousarray(x.transpose(0, 3, 1, 2).astype(np.float32) / 64 - 2)
     session = int8_cnn_session(threads)
-    with Workers(lambda: AdderResNet20(1 if batch > 1 else threads, path), threads if batch > 1 else 1, PIECE) as adder:
+    workers = min(threads, batch)
+    piece = min(PIECE, -(-batch // workers))
+    with Workers(lambda: AdderResNet20(threads // workers, path), workers, piece) as adder:
         adder(x)
         adder.start_counting()
         ours, theirs = paired([lambda: adder(x), lambda: session.run(None, {"x": floats})], runs)

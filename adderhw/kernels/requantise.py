@@ -136,5 +136,5 @@ def residual(a, b, requant_b, requant, out_dtype, out=None):
         raise AdderHwError(f"residual: found shapes {a.shape} and {b.shape}, expected equal ones, contiguous")
     out = np.empty(a.shape, out_dtype) if out is None else out
     first = NO_REQUANT if requant_b is None else requant_b
-    compiled.residual(a.reshape(-1), b.reshape(-1), *first[1:], *requant[1:], out.reshape(-1))
+    compiled.residual(a, b, *first[1:], *requant[1:], out)
     return out

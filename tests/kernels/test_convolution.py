@@ -22,7 +22,7 @@ from adderhw.kernels import (
 from tests import naive
 from tests.kernels.cases import convolutions, nchw, nhwc, requants
 
-quick = settings(max_examples=40, deadline=None)
+quick = settings(max_examples=25, deadline=None)
 every_path = pytest.mark.parametrize("path", paths())
 
 
