@@ -43,7 +43,7 @@ class Geometry(NamedTuple):
 def absolute_differences(x, weight, geometry, *, threads=1):
     """Y = −Σ|x − w|. x: contiguous float32 (N, H, W, C), already padded; weight: float32 (O, C, kh, kw).
 
-    Returns float32 (N, H', W', O). Chen 2020, equation 2.
+    Returns float32 (N, H', W', O). Chen 2020.
     """
     batch, height, width, channels = x.shape
     outputs, _, *kernel = weight.shape
@@ -57,7 +57,7 @@ def absolute_differences(x, weight, geometry, *, threads=1):
 
 
 def input_gradient(grad, x, weight, geometry, *, threads=1):
-    """∂L/∂x = Σ g·clip(w − x, −1, 1) over every output that reads x. Chen 2020, equation 6.
+    """∂L/∂x = Σ g·clip(w − x, −1, 1) over every output that reads x. Chen 2020.
 
     grad: float32 (N, H', W', O); x: float32 (N, H, W, C), not padded; weight: float32 (O, C, kh, kw).
     Returns float32 (N, H, W, C). Inputs of one residue modulo the stride share their taps and are done together.

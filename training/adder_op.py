@@ -15,8 +15,8 @@ def adder_conv2d(x, weight, *, stride=(1, 1), pads=(0, 0, 0, 0), dilation=(1, 1)
     """Y[n, o, i, j] = −Σ|x − w| over the taps of each window; padding is the value 0 and counts.
 
     x: float32 (N, C, H, W); weight: float32 (O, C / groups, kh, kw); pads: ONNX's (top, left, bottom, right).
-    Returns float32 (N, O, H', W') in channels-last memory. Chen 2020, equation 2; the gradients are equation 5 for
-    the weight (Σ g·(x − w), the full-precision gradient) and equation 6 for the input (clipped to ±1).
+    Returns float32 (N, O, H', W') in channels-last memory. The gradients are those of Chen 2020: the
+    full-precision Σ g·(x − w) for the weight, and Σ g·clip(w − x, −1, 1) for the input.
     Raises ModelError for operands that do not fit each other.
     """
     _check_operands(x, weight, groups)
@@ -84,7 +84,7 @@ def _adder_conv_input_gradient_shape(grad, x, weight, stride, pads, dilation, gr
 
 
 def _weight_gradient(grad, x, weight, geometry, groups):
-    """Σ g·(x − w) as a convolution's weight gradient minus w·Σg (Chen 2020, equation 5)."""
+    """Σ g·(x − w) as a convolution's weight gradient minus w·Σg (Chen 2020)."""
     (products,) = torch.ops.aten.convolution_backward(
         grad, _padded(x, geometry), weight, None, geometry.stride, (0, 0), geometry.dilation, False, (0, 0), groups,
         (False, True, False),

@@ -18,7 +18,7 @@ DEFAULT_ETA = 0.2
 
 
 class AdderConv2d(nn.Module):
-    """An adder convolution: Y = −Σ|x − w| over each window, without bias (Chen 2020, equation 2).
+    """An adder convolution: Y = −Σ|x − w| over each window, without bias (Chen 2020).
 
     Arguments are those of nn.Conv2d; `padding` may also be ONNX's four (top, left, bottom, right). Weights start
     as N(0, 1). Follow it by batch normalisation: its output is negative and large. float32 (N, C, H, W) in and out.
@@ -76,7 +76,7 @@ ADDER_LAYERS = (AdderConv2d, AdderLinear)
 
 
 def scale_adder_gradients(network, eta=DEFAULT_ETA):
-    """The adaptive learning rate: each adder weight's gradient becomes η·√k·g/‖g‖₂ (Chen 2020, equations 12, 13).
+    """The adaptive learning rate: each adder weight's gradient becomes η·√k·g/‖g‖₂ (Chen 2020).
 
     k is the element count of the layer's weight. Call it once per step, after all gradients are summed (over
     micro-batches and replicas) and before optimizer.step(): scaling a part would change the sum's direction.

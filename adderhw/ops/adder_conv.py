@@ -1,4 +1,4 @@
-"""AdderConvInteger: S = Σ |x_q − w_q| over the taps of a convolution (Chen 2020, eq. 2, on integers)."""
+"""AdderConvInteger: S = Σ |x_q − w_q| over the taps of a convolution (Chen 2020, on integers)."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""AdderConv and AdderGemm: the float adder layers Y = −Σ |X − W| as they come from training (Chen 2020, eq. 2)."""
+"""AdderConv and AdderGemm: the float adder layers Y = −Σ |X − W| as they come from training (Chen 2020)."""
 
 from adderhw.ops.base import Attribute, Op
 from adderhw.ops.convolution import ABSOLUTE_DIFFERENCES, ATTRIBUTES, UNFOLD
