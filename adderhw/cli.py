@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from adderhw.command_line import progress_bar, run_app
 from adderhw.errors import AdderHwError
 from adderhw.files import check_writable
 
@@ -91,51 +92,6 @@ def command(
     if document["check"] and document["check"]["mismatches"]:
         print(f"check failed: {document['check']['first']}", file=sys.stderr)
         raise typer.Exit(1)
-
-
-class progress_bar:  # noqa: N801 - used as a function
-    """A context that gives simulate's progress callback: a bar on a terminal, None in a pipe."""
-
-    def __enter__(self):
-        if not sys.stderr.isatty():
-            self.bar = None
-            return None
-        from rich.progress import Progress
-
-        self.bar = Progress(console=Console(stderr=True), transient=True)
-        self.bar.start()
-        task = self.bar.add_task("images")
-        return lambda done, total: self.bar.update(task, completed=done, total=total)
-
-    def __exit__(self, *_):
-        if self.bar:
-            self.bar.stop()
-
-
-def run_app(application, program):
-    """Runs a typer app; bad input is one line on stderr and exit code 2, never a traceback."""
-    try:
-        code = application(prog_name=program, standalone_mode=False)
-    except AdderHwError as error:
-        fail(" ".join(str(error).split()))
-    except typer.Exit as done:
-        code = done.exit_code
-    except typer.Abort:
-        fail("interrupted", 1)
-    except KeyboardInterrupt:
-        fail("interrupted", 1)
-    except Exception as error:
-        # typer's usage errors (unknown option, not a number) come as click exceptions with an exit code.
-        if not hasattr(error, "format_message"):
-            raise
-        fail(f"{error.format_message()} (see {program} --help)")
-    sys.exit(code or 0)
-
-
-def fail(message, code=2):
-    """Prints one line on stderr and exits."""
-    print(f"error: {message}", file=sys.stderr)
-    sys.exit(code)
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from adderhw.cli import run_app
+from adderhw.command_line import run_app
 from adderhw.errors import AdderHwError
 from adderhw.files import check_writable
 

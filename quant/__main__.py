@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from adderhw.cli import progress_bar, run_app
+from adderhw.command_line import progress_bar, run_app
 from adderhw.files import check_writable
 from quant.settings import Settings
 

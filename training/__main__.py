@@ -61,7 +61,7 @@ def command(
 
 def main():
     """The console command adderhw-train."""
-    options.run(app)
+    options.run(app, "python -m training")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the two training commands share: option types, the progress bar, and one-line errors with their exit codes."""
+"""What the two training commands share: option types, the progress bar over epochs, and their exit codes."""
 
 import contextlib
 import sys
@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from adderhw.errors import AdderHwError
+from adderhw.command_line import run_app
 from training.data import PREPROCESS
 from training.loop import TrainingDivergedError
 from training.networks import ARCHITECTURES
@@ -30,19 +30,10 @@ Root = Annotated[Path | None, typer.Option(help="Folder of the data sets.", envv
 Threads = Annotated[int | None, typer.Option(help="CPU threads; results depend on it in the last bits.", min=1)]
 
 
-def run(app):
-    """Run a typer app; bad input ends with one line on stderr and exit code 2, a failed run with exit code 1."""
-    try:
-        code = app(standalone_mode=False)
-    except TrainingDivergedError as error:
-        code = _complain(str(error), 1)
-    except AdderHwError as error:
-        code = _complain(str(error), 2)
-    except typer.TyperException as error:
-        code = _complain(error.format_message(), 2)
-    except (KeyboardInterrupt, typer.Abort):
-        code = _complain("interrupted; the same command goes on from the last whole epoch", 1)
-    sys.exit(code or 0)
+def run(app, program):
+    """Runs a typer app as every command line here; a run that diverged ends with exit code 1."""
+    interrupted = "interrupted; the same command goes on from the last whole epoch"
+    run_app(app, program, failures=TrainingDivergedError, interrupted=interrupted)
 
 
 def set_threads(threads):
@@ -64,8 +55,3 @@ def epoch_progress(title, epochs):
             progress.update(task, completed=epoch, description=description)
 
         yield report
-
-
-def _complain(message, code):
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    return code

@@ -75,7 +75,7 @@ def summarise(results):
 
 def main():
     """The entry of python -m training.table."""
-    options.run(app)
+    options.run(app, "python -m training.table")
 
 
 def _names(text):
