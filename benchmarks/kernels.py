@@ -55,6 +55,7 @@ def _measure(channels, side, path, runs, with_cdist):
     if kind:
         row["ceiling G/s"] = 1e-9 / median(per_difference[1])
         row["of ceiling"] = median_ratio(per_difference[1], per_difference[0])
+        row["best/best"] = min(per_difference[1]) / min(per_difference[0])
     if with_cdist:
         row["cdist G/s"] = 1e-9 / median(per_difference[-1])
         row["x cdist"] = median_ratio(per_difference[-1], per_difference[0])
