@@ -53,6 +53,9 @@ def command(
     rounding: Annotated[
         str, typer.Option(help="Rounding: half_up, floor, half_even or half_away.")
     ] = DEFAULTS.rounding,
+    test_data: Annotated[
+        int, typer.Option(help="Also write so many inputs with their outputs as test_data_set_0 beside OUTPUT.")
+    ] = 0,
 ) -> None:
     """Quantise a float ONNX network of adder and convolution layers to an integer one."""
     from adderhw.errors import AdderHwError
@@ -61,8 +64,9 @@ def command(
     from quant.float_graph import read_float_graph
 
     settings = Settings(bits, edge_bits, range_, quantile, guard_bits, multiplier_bits, realisation, rounding)
-    if samples < 1:
-        raise AdderHwError(f"samples: found {samples}, expected at least 1")
+    for name, found, least in (("samples", samples, 1), ("test data", test_data, 0)):
+        if found < least:
+            raise AdderHwError(f"{name}: found {found}, expected at least {least}")
     graph = read_float_graph(model)
     check_writable(output)
     chosen = calibration_samples(graph, calibrate, samples)
@@ -70,6 +74,8 @@ def command(
     with progress_bar() as progress:
         result = quantise_with_summary(graph, images, settings, progress)
     write_graph(result.graph, output)
+    if test_data:
+        write_golden(result.graph, output, images[:test_data])
     console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
     console.print(layer_table(result.layers))
     if chosen.labels is not None:
@@ -85,6 +91,15 @@ def calibration_samples(graph, data, count):
     chosen = np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(np.int64)
     labels = None if samples.labels is None else samples.labels[chosen]
     return replace(samples, values=samples.values[chosen], labels=labels)
+
+
+def write_golden(graph, output, images):
+    """Writes test_data_set_0 beside the model: `images` as input_0.pb and the simulator's outputs as output_0.pb."""
+    from adderhw.plan import Plan
+    from export.writer import write_test_data
+
+    inputs = {graph.inputs[0].name: images}
+    write_test_data(output.parent, inputs, Plan(graph).run(inputs))
 
 
 def layer_table(layers):

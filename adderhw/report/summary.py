@@ -54,5 +54,5 @@ def _energy_table(document):
 def _check_line(check):
     if check is None:
         return "check: not run"
-    values = f"{check['values']:,} integers of {check['images']:,} images against {check['backend']}"
+    values = f"{check['values']:,} values of {check['images']:,} images against {check['backend']}"
     return f"check: {values}, {check['mismatches']:,} mismatches"

@@ -1,12 +1,16 @@
 """The command line: a table and a file, or one line and exit code 2."""
 
 import json
+import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import helper
 
+from adderhw import simulation
 from adderhw.onnx_reader import read_graph
 from quant.__main__ import main
 from tests.quant.networks import Network
@@ -82,3 +86,20 @@ def test_a_model_without_normalisation_is_an_error(tmp_path, monkeypatch, capfd)
     code, _, err = call(monkeypatch, capfd, path, "--calibrate", "digits", "-o", tmp_path / "integer.onnx")
     assert code == 2
     assert "adderhw.preprocess" in err
+
+
+def test_test_data_are_the_models_own_inputs_and_outputs(monkeypatch, tmp_path):
+    model = tmp_path / "int8.onnx"
+    source = Path(simulation.SHIPPED_MODEL).with_name("digits.onnx")
+    arguments = ["quant", str(source), "--calibrate", "digits", "--samples", "64", "--test-data", "3", "-o", str(model)]
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 0
+    x, y = (
+        onnx.numpy_helper.to_array(onnx.load_tensor(tmp_path / "test_data_set_0" / name))
+        for name in ("input_0.pb", "output_0.pb")
+    )
+    assert len(x) == 3
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    assert np.array_equal(session.run(None, {session.get_inputs()[0].name: x})[0], y)

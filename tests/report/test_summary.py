@@ -21,7 +21,7 @@ def test_the_summary_says_accuracy_tallies_energies_ratio_and_check():
     assert "sub:8 13,824" in text
     assert "Horowitz 2014, 45 nm" in text
     assert "accumulators ANN 16 bit, CNN 24 bit" in text
-    assert "check: 4,096 integers of 8 images against onnxruntime, 0 mismatches" in text
+    assert "check: 4,096 values of 8 images against onnxruntime, 0 mismatches" in text
 
 
 def test_a_pipe_gets_no_escape_codes_and_names_are_no_markup():

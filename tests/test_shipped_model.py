@@ -1,0 +1,81 @@
+"""The network that ships: its accuracy, its golden data, its check, and its start-up."""
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+import adderhw
+from adderhw import datasets, simulation
+from adderhw.kernels import paths
+
+FOLDER = Path(simulation.SHIPPED_MODEL).parent
+
+
+@pytest.fixture(scope="module")
+def checked():
+    """The document of the whole test split, checked against onnxruntime."""
+    return adderhw.simulate(check="ort")
+
+
+def float_top1():
+    """Share of right answers of the float model in stock onnxruntime on the test split."""
+    data = datasets.load("digits", "test")
+    session = onnxruntime.InferenceSession(FOLDER / "digits.onnx", providers=["CPUExecutionProvider"])
+    logits = session.run(None, {session.get_inputs()[0].name: data.images.astype(np.float32) / np.float32(16)})[0]
+    return float((logits.argmax(axis=1) == data.labels).mean())
+
+
+def test_every_value_equals_onnxruntimes_over_the_whole_test_split(checked):
+    assert checked["check"]["images"] == checked["data"]["count"] == 355
+    assert checked["check"]["values"] > 8_000_000
+    assert checked["check"]["mismatches"] == 0
+
+
+def test_integer_top1_is_97_percent_and_within_0_3_points_of_float(checked):
+    assert checked["accuracy"]["top1"] >= 0.97
+    assert abs(checked["accuracy"]["top1"] - float_top1()) <= 0.003
+
+
+@pytest.mark.parametrize("path", paths())
+def test_the_golden_data_are_what_every_path_computes(path):
+    x, y = (
+        onnx.numpy_helper.to_array(onnx.load_tensor(FOLDER / "test_data_set_0" / name))
+        for name in ("input_0.pb", "output_0.pb")
+    )
+    assert np.array_equal(adderhw.load().run(x, path=path), y)
+
+
+def test_the_tally_of_a_layer_is_what_a_hand_would_count(checked):
+    (layer,) = (entry for entry in checked["layers"] if entry["name"] == "blocks.0.conv1")
+    taps = 8 * 8 * 16 * 16 * 3 * 3
+    assert layer["taps"] == taps
+    assert layer["events"] == {"add:16": taps, "sub:8": taps, "abs:9": taps}
+    assert layer["paper"] == {"mul": 0, "add": 2 * taps, "xnor": 0}
+    per_tap = 0.05 + 0.03 + layer["energy_pj"]["horowitz45"] / taps - 0.08
+    assert layer["energy_pj"]["horowitz45"] == pytest.approx(taps * per_tap)
+
+
+def test_a_second_start_takes_little_memory_and_compiles_nothing():
+    command = [sys.executable, "-m", "adderhw.simulate", "--limit", "100"]
+    subprocess.run(command, capture_output=True, check=True)
+    script = (
+        "import sys, resource, runpy\n"
+        "sys.argv = ['simulate', '--limit', '100']\n"
+        "try:\n    runpy.run_module('adderhw.simulate', run_name='__main__')\n"
+        "except SystemExit as stop:\n    assert stop.code == 0\n"
+        "import numba.core.compiler\n"
+        "print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    peak = int(done.stdout.split("peak ")[1])
+    assert peak <= 400 * 1024, f"{peak} KiB"
+
+
+def test_resource_reports_kibibytes_here():
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 10_000
