@@ -162,6 +162,7 @@ class Layout(NamedTuple):
     saturate: int
     track: int  # 1: fill the statistics
     mode: int  # requantisation: 0 none, 1 int32, 2 int64
+    direct: int  # 1: full tiles store their sums in the output itself
     corrected: int  # 1: the rounding mode depends on the value (half_even, half_away)
     qmin: int
     qmax: int
@@ -407,6 +408,50 @@ def _requantise64(s, table, at, corrected, qmin, qmax, out):
             out[i] = min(max(t >> n[i], qmin), qmax)
 
 
+@intrinsic
+def _copy(typing_context, source, at, target, to, count):
+    """target[to + i] = source[at + i] for i < count, of one integer type or another; no slice, no reference count."""
+    signature = types.void(source, types.int64, target, types.int64, types.int64)
+
+    def generate(context, builder, signature, values):
+        kinds = signature.args
+        source, at, target, to, count = values
+        elements = _element(context, kinds[0]), _element(context, kinds[2])
+        read = _pointer(context, builder, kinds[0], source, at, elements[0])
+        write = _pointer(context, builder, kinds[2], target, to, elements[1])
+        if elements[0] == elements[1]:
+            cgutils.raw_memcpy(builder, write, read, count, elements[0].width // 8)
+        else:
+            with cgutils.for_range(builder, count) as loop:
+                value = builder.load(builder.gep(read, [loop.index]))
+                value = context.cast(builder, value, kinds[0].dtype, kinds[2].dtype)
+                builder.store(value, builder.gep(write, [loop.index]))
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def _set(typing_context, target, to, count, value):
+    """target[to + i] = value for i < count; no slice, no reference count."""
+    signature = types.void(target, types.int64, types.int64, types.int64)
+
+    def generate(context, builder, signature, values):
+        kind = signature.args[0]
+        target, to, count, value = values
+        write = _pointer(context, builder, kind, target, to, _element(context, kind))
+        value = context.cast(builder, value, types.int64, kind.dtype)
+        if value.type == I8:
+            memset = builder.module.declare_intrinsic("llvm.memset", [write.type, I64])
+            builder.call(memset, [write, value, count, ir.Constant(ir.IntType(1), 0)])
+        else:
+            with cgutils.for_range(builder, count) as loop:
+                builder.store(value, builder.gep(write, [loop.index]))
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
 @njit
 def _requantise(s, s_at, size, mode, corrected, qmin, qmax, table32, table64, at, out, out_at):
     """One run of requantisation, the tables read from column `at` on; mode 0 copies."""
@@ -416,14 +461,14 @@ def _requantise(s, s_at, size, mode, corrected, qmin, qmax, table32, table64, at
         done = size // LANES * LANES
         if done == size:
             return
+    if mode == 0:
+        _copy(s, s_at, out, out_at, size)
+        return
     sums, q = s[s_at + done : s_at + size], out[out_at + done : out_at + size]
     if mode == 1:
         _requantise32(sums, table32, at + done, corrected, qmin, qmax, q)
-    elif mode == 2:
-        _requantise64(sums, table64, at, corrected, qmin, qmax, q)
     else:
-        for i in range(size):
-            q[i] = sums[i]
+        _requantise64(sums, table64, at, corrected, qmin, qmax, q)
 
 
 @njit(inline="always")
@@ -449,17 +494,23 @@ def _blocks(kind, source, base, count, w, taps, positions, sums, table32, table6
     stride = d.groups * group_stride
     for start in range(0, count, d.block):
         stop = min(start + d.block, count)
+        rest = start + (stop - start) // d.tile_positions * d.tile_positions if d.direct else start
         for g in range(d.groups):
             for tile in range(d.tiles):
-                w_at = (g * d.tiles + tile) * d.weight_step
+                at, w_at = base + g * d.padded_channels, (g * d.tiles + tile) * d.weight_step
                 column = g * group_stride + tile * d.tile_channels
-                for p in range(start, stop, d.tile_positions):
+                for p in range(start, rest, d.tile_positions):
                     _tile(
-                        kind, source, base + g * d.padded_channels, positions, p, count - 1, taps, d.taps, w, w_at,
-                        sums, (p - start) * stride + column, stride,
+                        kind, source, at, positions, p, count - 1, taps, d.taps, w, w_at,
+                        out, (out_at + p) * stride + column, stride,
                     )  # fmt: skip
-        first = (out_at + start) * d.groups * d.outputs
-        _finish(sums, stop - start, table32, table64, d, out, first, statistics)
+                for p in range(rest, stop, d.tile_positions):
+                    _tile(
+                        kind, source, at, positions, p, count - 1, taps, d.taps, w, w_at,
+                        sums, (p - rest) * stride + column, stride,
+                    )  # fmt: skip
+        first = (out_at + rest) * d.groups * d.outputs
+        _finish(sums, stop - rest, table32, table64, d, out, first, statistics)
 
 
 @njit
@@ -468,11 +519,10 @@ def _copy_row(x, at, padded, to, columns, d):
     group_channels = d.channels // d.groups
     if group_channels == d.padded_channels:
         size = columns * d.channels
-        source, target = x[at : at + size], padded[to : to + size]
         if d.flip == 0 and d.shift == 0:
-            for i in range(size):
-                target[i] = source[i]
+            _copy(x, at, padded, to, size)
         else:
+            source, target = x[at : at + size], padded[to : to + size]
             for i in range(size):
                 target[i] = (source[i] ^ d.flip) - d.shift
         return
@@ -487,7 +537,7 @@ def _copy_row(x, at, padded, to, columns, d):
 def _fill(padded, to, columns, d):
     """Writes `columns` pixels of padding, zero in the padded channels."""
     if d.channels == d.groups * d.padded_channels:
-        padded[to : to + columns * d.channels] = d.fill
+        _set(padded, to, columns * d.channels, d.fill)
         return
     for pixel in range(columns * d.groups):
         for c in range(d.channels // d.groups):
@@ -499,17 +549,12 @@ def _pad(x, image, images, row, rows, d, padded):
     """Copies input rows row … row + rows of `images` images into padded, whose padded channels hold zeros."""
     pixel = d.groups * d.padded_channels
     inside = max(min(d.width, d.padded_width - d.pad_left), 0)
+    _fill(padded, 0, images * rows * d.padded_width, d)
     for i in range(images):
-        for r in range(rows):
-            to = (i * rows + r) * d.padded_width * pixel
-            if 0 <= row + r < d.height:
-                _fill(padded, to, d.pad_left, d)
-                at = ((image + i) * d.height + row + r) * d.width * d.channels
-                _copy_row(x, at, padded, to + d.pad_left * pixel, inside, d)
-                right = d.pad_left + inside
-                _fill(padded, to + right * pixel, d.padded_width - right, d)
-            else:
-                _fill(padded, to, d.padded_width, d)
+        for r in range(max(0, -row), min(rows, d.height - row)):
+            to = ((i * rows + r) * d.padded_width + d.pad_left) * pixel
+            at = ((image + i) * d.height + row + r) * d.width * d.channels
+            _copy_row(x, at, padded, to, inside, d)
 
 
 @njit(inline="always")
@@ -520,7 +565,7 @@ def _unit(kind, unit, x, like, w, taps, positions, sums_like, table32, table64, 
         layout[10], layout[11], layout[12], layout[13], layout[14], layout[15], layout[16], layout[17], layout[18],
         layout[19], layout[20], layout[21], layout[22], layout[23], layout[24], layout[25], layout[26], layout[27],
         layout[28], layout[29], layout[30], layout[31], layout[32], layout[33], layout[34], layout[35], layout[36],
-        layout[37], layout[38],
+        layout[37], layout[38], layout[39],
     )  # fmt: skip
     statistics[0], statistics[1], statistics[2] = MIN_INT64, MAX_INT64, 0
     band, part = divmod(unit, d.units_per_band)

@@ -292,6 +292,8 @@ def _prepare(packed, x, x_zero_point, fill, accumulator, requant, out_dtype, tra
     run, run_step, run_tables, repeats = _runs(packed, requant)
     low, high, limited = _limits(packed, accumulator)
     tables = _tables(packed, requant, accumulator, out_dtype, repeats)
+    plain = tables.mode == 0 and not track and max(packed.bound) <= high
+    direct = plain and tiles * tile * geometry.groups == outputs and out_dtype == SCRATCH[kind].sums.dtype
     taps = _taps(packed, row)
     layout = compiled.Layout(
         batch=batch, height=height, width=width, channels=channels, groups=geometry.groups,
@@ -301,7 +303,7 @@ def _prepare(packed, x, x_zero_point, fill, accumulator, requant, out_dtype, tra
         taps=len(taps), weight_step=len(taps) * kind.vectors * kind.lanes * kind.unit.width // 8, copy=int(copy),
         flip=flip, shift=shift, fill=fill, unit_images=images, unit_rows=rows, units_per_band=-(-out_h // rows),
         block=block, limit_low=low, limit_high=high, limited=limited, saturate=int(accumulator.saturate),
-        track=int(track > 0), mode=tables.mode, corrected=tables.corrected, qmin=requant.qmin if requant else 0,
+        track=int(track > 0), mode=tables.mode, direct=int(direct), corrected=tables.corrected, qmin=requant.qmin if requant else 0,
         qmax=requant.qmax if requant else 0, run=run, run_step=run_step, run_tables=run_tables,
     )  # fmt: skip
     units = -(-batch // images) * layout.units_per_band
