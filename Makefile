@@ -18,8 +18,8 @@ lint: .venv/test-installed
 	$(BIN)/ruff format --check .
 
 bench: .venv/test-installed
-	$(BIN)/python benchmarks/kernels.py
-	$(BIN)/python benchmarks/resnet20.py
+	$(BIN)/python -m benchmarks.kernels
+	$(BIN)/python -m benchmarks.resnet20
 
 .venv/bin/python:
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed')"

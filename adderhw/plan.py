@@ -1,112 +1,179 @@
-"""Plan, then run: a Graph becomes a flat list of compiled steps over numbered slots."""
+"""Plan, then run: a Graph becomes a flat list of compiled steps over buffers that are laid out once."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
 
 from adderhw.errors import ModelError
-from adderhw.kernels import Accumulator, choose_path
+from adderhw.fixed import storage_dtype
+from adderhw.fusion import find_fusions
+from adderhw.kernels import choose_path
 from adderhw.ops import BY_NAME
-from adderhw.ops.base import Node, RunOptions
-from adderhw.ops.requantize import requant_of
+from adderhw.ops.base import EXACT, Node, RunOptions
 
-IMAGES_PER_PASS = 32
-"""Images that go through the whole network together: activations of a pass stay in the cache."""
+IMAGES_PER_PASS = 16  # images that go through all layers together: their activations stay in the second-level cache
+ALIGNMENT = 64  # bytes: a cache line, and a vector of AVX-512
 
 
 @dataclass(frozen=True)
 class Step:
-    """One call of a kernel: run(inputs…, dtype, result) writes slot `output`; `nodes` names what it computes."""
+    """One call of a kernel: run(input arrays, output array, threads, stats); `nodes` names what it computes.
+
+    inputs, output: tensor names. dtype, shape: of the output as it is stored here, NHWC without the batch.
+    """
 
     run: Callable
-    inputs: tuple[int, ...]
-    output: int
+    inputs: tuple[str, ...]
+    output: str
     dtype: np.dtype
+    shape: tuple[int, ...]
     nodes: tuple[Node, ...]
-    dead: tuple[int, ...]
 
 
 class Plan:
-    """A graph made ready to run. Results do not depend on the path, the batch size or the number of threads.
+    """A graph made ready to run. Results do not depend on path, batch size or threads.
 
     path: kernel path, None for the fastest here. accumulator: the adder layers' Accumulator (of every layer
-    with accumulate_all). keep_all: every tensor is computed and kept, so nothing is fused.
+    with accumulate_all). keep_all: every tensor is computed and kept, so nothing is fused. threads: images are
+    shared between so many threads; a batch of fewer images shares the rows of each layer.
     """
 
-    def __init__(self, graph, *, path=None, accumulator=None, accumulate_all=False, keep_all=False):
+    def __init__(self, graph, *, path=None, accumulator=EXACT, accumulate_all=False, keep_all=False, threads=1):
         self.graph = graph
-        self.options = RunOptions(choose_path(path), accumulator or Accumulator(0, False), accumulate_all)
-        self.keep_all = keep_all
-        self.stats = {node.name: np.zeros(stats_size(node), np.int64) for node in graph.nodes if BY_NAME[node.op].sums}
-        self._slots = {}
+        self.options = RunOptions(choose_path(path), accumulator, accumulate_all)
+        self.kept = tuple(graph.tensors if keep_all else graph.outputs)
+        self.kept = tuple(name for name in self.kept if graph.tensors[name].value is None)
+        self.fused = not keep_all
+        self.threads = threads
         self.steps = tuple(self._steps())
-        self.seconds = np.zeros(len(self.steps))
-
-    def _slot(self, name):
-        return self._slots.setdefault(name, len(self._slots))
+        self.offsets, self.image_bytes = lay_out(self.steps, self.kept)
+        self.workers = [Worker(self) for _ in range(threads)]
+        self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
     def _steps(self):
-        fused = self._fused()
-        jobs = [job for node in self.graph.nodes if (job := self._job(node, fused))]
-        last = {name: i for i, (_, names, _, _) in enumerate(jobs) for name in names}
-        for i, (run, names, output, nodes) in enumerate(jobs):
-            free = {self._slot(name) for name in names if last[name] == i and name not in self._kept()}
-            dtype = self.graph.tensors[output].dtype
-            yield Step(run, tuple(map(self._slot, names)), self._slot(output), dtype, nodes, tuple(free))
-
-    def _kept(self):
-        return self.graph.tensors.keys() if self.keep_all else set(self.graph.outputs)
-
-    def _fused(self):
-        """Name of a summing node → the Requantize that alone reads its sums."""
-        pairs = {}
+        fusions = find_fusions(self.graph, self.kept)
+        narrow = {name for fusion in fusions.values() for name in fusion.narrow}
+        absorbed = {node.name for fusion in fusions.values() for node in fusion.absorbed}
         for node in self.graph.nodes:
-            readers = self.graph.consumers.get(node.output, ())
-            if BY_NAME[node.op].sums and node.output not in self._kept() and len(readers) == 1:
-                (reader,) = readers
-                if reader.op == "Requantize":
-                    pairs[node.name] = reader
-        return pairs
+            if node.name not in absorbed:
+                yield self._step(node, fusions.get(node.name), narrow)
 
-    def _job(self, node, fused):
-        """(run, activation names, output name, nodes) of one step, or None for a node that another step computes."""
-        if any(node is reader for reader in fused.values()):
-            return None
-        reader = fused.get(node.name)
-        args, out = self.graph.args(node), self.graph.tensors[node.output]
-        requant = requant_of(reader, self.graph.args(reader)) if reader else None
-        stats = self.stats.get(node.name)
-        run = BY_NAME[node.op].compile(node, args, out, self.options, requant, stats)
-        names = tuple(tensor.name for tensor in args if tensor is not None and tensor.value is None)
-        return run, names, (reader or node).output, (node, reader) if reader else (node,)
+    def _step(self, node, fusion, narrow):
+        args = self.graph.args(node)
+        run = BY_NAME[node.op].compile(node, args, self.graph.tensors[node.output], self.options, fusion)
+        inputs = fusion.inputs if fusion else tuple(t.name for t in args if t is not None and t.value is None)
+        output = fusion.output if fusion else node.output
+        nodes = (node, *fusion.absorbed) if fusion else (node,)
+        tensor = self.graph.tensors[output]
+        dtype = storage_dtype(min(tensor.lowest, -129), tensor.highest) if output in narrow else tensor.dtype
+        return Step(run, inputs, output, dtype, channels_last_shape(tensor.shape[1:]), nodes)
 
     def run(self, inputs):
         """Output name → array in ONNX layout (every tensor's with keep_all), for `inputs` name → array (N, …).
 
         Raises ModelError for a missing input or an array of another shape or dtype.
         """
-        arrays = [checked(tensor, inputs) for tensor in self.graph.inputs]
-        count = len(arrays[0])
-        parts = [
-            self._pass([array[start : start + IMAGES_PER_PASS] for array in arrays])
-            for start in range(0, count, IMAGES_PER_PASS)
-        ]
+        arrays = {tensor.name: checked(tensor, inputs) for tensor in self.graph.inputs}
+        count = len(next(iter(arrays.values())))
+        sharing = min(self.threads, count) if count >= self.threads else 1
+        size = min(IMAGES_PER_PASS, -(-count // sharing))
+        pieces = [{name: array[at : at + size] for name, array in arrays.items()} for at in range(0, count, size)]
+        if sharing == 1:
+            parts = self.workers[0].run(pieces, self.threads)
+        else:
+            shares = [pieces[worker::sharing] for worker in range(sharing)]
+            done = list(self.pool.map(Worker.run, self.workers, shares, [1] * sharing))
+            parts = [done[at % sharing][at // sharing] for at in range(len(pieces))]
         return parts[0] if len(parts) == 1 else {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
 
-    def _pass(self, arrays):
-        slots = [None] * len(self._slots)
-        for tensor, array in zip(self.graph.inputs, arrays, strict=True):
-            slots[self._slots[tensor.name]] = channels_last(array)
-        for i, step in enumerate(self.steps):
+    def stats(self, node):
+        """[largest, overflows] of an adder layer's exact sums so far; [largest, smallest, overflows] of signed ones."""
+        rows = np.stack([worker.stats[node.name] for worker in self.workers])
+        merged = rows.max(axis=0)
+        merged[-1] = rows[:, -1].sum()
+        if len(merged) == 3:
+            merged[1] = rows[:, 1].min()
+        return merged
+
+    def seconds(self):
+        """Seconds spent in each of `steps` so far, all threads together."""
+        return [sum(times) for times in zip(*(worker.seconds for worker in self.workers), strict=True)]
+
+    def forget(self):
+        """Sets statistics and times back to nothing."""
+        for worker in self.workers:
+            worker.forget()
+
+
+class Worker:
+    """One thread's buffers, statistics and times."""
+
+    def __init__(self, plan):
+        self.plan, self.views = plan, {}
+        self.arena = np.empty(0, np.uint8)
+        self.stats = {step.nodes[0].name: np.zeros(stats_size(step.nodes[0]), np.int64) for step in plan.steps}
+        self.forget()
+
+    def forget(self):
+        """Sets statistics and times back to nothing."""
+        self.seconds = [0.0] * len(self.plan.steps)
+        for stats in self.stats.values():
+            stats[:] = 0
+
+    def run(self, pieces, threads):
+        """The kept tensors of each piece (a dict of input arrays), in ONNX layout; kernels use `threads` threads."""
+        return [self._pass(piece, threads) for piece in pieces]
+
+    def _pass(self, piece, threads):
+        arrays = self._buffers(len(next(iter(piece.values()))))
+        for name, array in piece.items():
+            arrays[name] = channels_last(array)
+        for i, step in enumerate(self.plan.steps):
             start = perf_counter()
-            slots[step.output] = step.run(*[slots[j] for j in step.inputs], step.dtype)
-            for j in step.dead:
-                slots[j] = None
+            step.run(
+                [arrays[name] for name in step.inputs], arrays[step.output], threads, self.stats[step.nodes[0].name]
+            )
             self.seconds[i] += perf_counter() - start
-        names = [name for name in self._slots if name in self._kept()]
-        return {name: channels_first(slots[self._slots[name]]) for name in names}
+        return {name: channels_first(arrays[name]) for name in self.plan.kept}
+
+    def _buffers(self, images):
+        """Tensor name → the array that holds it for a pass of `images` images; views of one arena."""
+        if images not in self.views:
+            if len(self.arena) < images * self.plan.image_bytes:
+                self.arena = np.empty(images * self.plan.image_bytes + ALIGNMENT, np.uint8)
+                self.views.clear()
+            base = -self.arena.ctypes.data % ALIGNMENT
+            self.views[images] = {
+                step.output: self._view(step, base + images * self.plan.offsets[step.output], images)
+                for step in self.plan.steps
+            }
+        return self.views[images]
+
+    def _view(self, step, start, images):
+        shape = (images, *step.shape)
+        stop = start + int(np.prod(shape)) * step.dtype.itemsize
+        return self.arena[start:stop].view(step.dtype).reshape(shape)
+
+
+def lay_out(steps, kept):
+    """(tensor name → offset, bytes) for one image: tensors that live at the same time never overlap."""
+    last = {name: i for i, step in enumerate(steps) for name in step.inputs} | dict.fromkeys(kept, len(steps))
+    offsets, live = {}, []
+    for i, step in enumerate(steps):
+        live = [entry for entry in live if entry[2] >= i]
+        size = -(-int(np.prod(step.shape)) * step.dtype.itemsize // ALIGNMENT) * ALIGNMENT
+        start = 0
+        for other_start, other_stop, _ in sorted(live):
+            if start + size <= other_start:
+                break
+            start = max(start, other_stop)
+        offsets[step.output] = start
+        live.append((start, start + size, max(last.get(step.output, i), i)))
+    most = max(offsets[step.output] + int(np.prod(step.shape)) * step.dtype.itemsize for step in steps)
+    return offsets, -(-most // ALIGNMENT) * ALIGNMENT
 
 
 def stats_size(node):
@@ -136,11 +203,16 @@ def checked(tensor, inputs):
     return array
 
 
+def channels_last_shape(shape):
+    """(C, H, W) → (H, W, C); other ranks as they are."""
+    return (*shape[1:], shape[0]) if len(shape) == 3 else tuple(shape)
+
+
 def channels_last(array):
     """(N, C, H, W) → (N, H, W, C), contiguous; other ranks as they are."""
     return np.ascontiguousarray(np.moveaxis(array, 1, -1) if array.ndim == 4 else array)
 
 
 def channels_first(array):
-    """(N, H, W, C) → (N, C, H, W), contiguous; other ranks as they are."""
-    return np.ascontiguousarray(np.moveaxis(array, -1, 1) if array.ndim == 4 else array)
+    """A copy of (N, H, W, C) as (N, C, H, W), contiguous; other ranks as they are."""
+    return np.array(np.moveaxis(array, -1, 1) if array.ndim == 4 else array, order="C")

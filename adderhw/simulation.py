@@ -1,12 +1,12 @@
 """The Python API: load an integer model, run it on arrays, simulate it on a data set with tallies and energies."""
 
 import hashlib
+import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
-import numba
 import numpy as np
 
 from adderhw.cost.energy import load_table
@@ -15,6 +15,7 @@ from adderhw.fixed import bits_for
 from adderhw.graph import Graph
 from adderhw.kernels import Accumulator
 from adderhw.onnx_reader import load_proto, read_graph
+from adderhw.ops import BY_NAME
 from adderhw.ops.base import DOMAIN_VERSION
 from adderhw.ort_check import OrtCheck
 from adderhw.plan import Plan
@@ -79,11 +80,16 @@ def simulate(
     check_call(batch_size, threads, check, accumulator_bits, overflow)
     tables = [load_table(table) for table in energy]
     samples = open_samples(model.graph, data, split, limit)
-    threads = set_threads(threads)
+    threads = threads or available_threads()
     accumulator = Accumulator(accumulator_bits, overflow == "saturate")
     started = perf_counter()
     plan = Plan(
-        model.graph, path=path, accumulator=accumulator, accumulate_all=accumulate_all, keep_all=bool(check or trace)
+        model.graph,
+        path=path,
+        accumulator=accumulator,
+        accumulate_all=accumulate_all,
+        keep_all=bool(check or trace),
+        threads=threads,
     )
     warm_up(plan, samples)
     compile_seconds = perf_counter() - started
@@ -110,7 +116,7 @@ def simulate(
             "images_per_second": len(samples) / seconds,
             "compile_seconds": compile_seconds,
             "path": plan.options.path,
-            "fused": not plan.keep_all,
+            "fused": plan.fused,
         },
         check=checker.result() if checker else None,
         command=command,
@@ -121,8 +127,8 @@ def check_call(batch_size, threads, check, accumulator_bits, overflow):
     """Raises AdderHwError for an argument out of its range."""
     if batch_size < 1:
         raise AdderHwError(f"batch size: found {batch_size}, expected at least 1")
-    if threads is not None and not 1 <= threads <= numba.config.NUMBA_NUM_THREADS:
-        raise AdderHwError(f"threads: found {threads}, expected 1 to {numba.config.NUMBA_NUM_THREADS}")
+    if threads is not None and not 1 <= threads <= available_threads():
+        raise AdderHwError(f"threads: found {threads}, expected 1 to {available_threads()}")
     if check not in (None, "ort"):
         raise AdderHwError(f"check: found {check!r}, expected 'ort'")
     if not 0 <= accumulator_bits <= 63 or accumulator_bits == 1:
@@ -135,18 +141,15 @@ def check_call(batch_size, threads, check, accumulator_bits, overflow):
         )
 
 
-def set_threads(threads):
-    """Fixes how many threads the kernels use and returns the number."""
-    numba.set_num_threads(threads or numba.config.NUMBA_NUM_THREADS)
-    return numba.get_num_threads()
+def available_threads():
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def warm_up(plan, samples):
     """Compiles (or loads from the cache) what the plan calls, and forgets what the run left behind."""
     plan.run({plan.graph.inputs[0].name: samples.batch(0, 1)})
-    for stats in plan.stats.values():
-        stats[:] = 0
-    plan.seconds[:] = 0
+    plan.forget()
 
 
 def run_batches(plan, samples, batch_size, checker, tracer, progress):
@@ -180,14 +183,14 @@ def accuracy(logits, labels):
 def layer_results(plan):
     """A LayerResult per node: its work and what its accumulator showed over the images that ran."""
     return [
-        LayerResult(work, accumulator_stats(plan, node) if node.name in plan.stats else None)
+        LayerResult(work, accumulator_stats(plan, node) if BY_NAME[node.op].sums else None)
         for node, work in zip(plan.graph.nodes, plan.graph.work(plan.options), strict=True)
     ]
 
 
 def accumulator_stats(plan, node):
     """The AccumulatorStats of a summing node."""
-    stats, out = plan.stats[node.name], plan.graph.tensors[node.output]
+    stats, out = plan.stats(node), plan.graph.tensors[node.output]
     high, low = int(stats[0]), 0 if len(stats) == 2 else int(stats[1])
     return AccumulatorStats(
         bound_bits=bits_for(out.lowest, out.highest)[0],

@@ -1,44 +1,65 @@
-"""An exact int8 adder ResNet-20 against an int8 CNN ResNet-20 in onnxruntime, equal threads and batches.
+"""A whole int8 adder ResNet-20, exact, against an int8 CNN ResNet-20 in onnxruntime: equal threads and batches.
 
     python -m benchmarks.resnet20
 
-Target: at least 1.0 times onnxruntime's images per second.
+Both take float32 images and have random weights. Ours goes the whole way: PyTorch, export, quantisation, simulator,
+with statistics of every accumulator. Target: at least 1.0 times onnxruntime's images per second.
 """
 
 import argparse
+import tempfile
+from collections import Counter
+from pathlib import Path
 from statistics import median
 
 import numpy as np
+import torch
 
-from adderhw.kernels import choose_path
-from benchmarks.adder_resnet20 import AdderResNet20
+from adderhw.plan import Plan
 from benchmarks.onnxruntime_cnn import int8_cnn_session
 from benchmarks.timing import cpu_name, median_ratio, paired, print_table, write_json
-from benchmarks.workers import Workers
+from export.from_torch import export_module
+from quant import quantise
+from training import networks
 
-PIECE = 16  # images that go through all layers together: their activations stay in the second-level cache
+
+def adder_resnet20():
+    """The integer Graph of a ResNet-20 of adder layers with random weights, quantised to 8 bits."""
+    torch.manual_seed(0)
+    network = networks.build("resnet20", "ann", classes=10, in_channels=3)
+    images = np.random.default_rng(0).normal(size=(16, 3, 32, 32)).astype(np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "float.onnx"
+        export_module(network, torch.zeros(1, 3, 32, 32), path)
+        return quantise(path, images)
 
 
-def _measure(batch, threads, path, runs):
+def measure(graph, batch, threads, path, runs):
     """(row, share of time by layer) of one batch size on one thread count."""
-    rng = np.random.default_rng(batch)
-    x = rng.integers(0, 256, (batch, 32, 32, 3)).astype(np.uint8)
-    floats = np.ascontiguousarray(x.transpose(0, 3, 1, 2).astype(np.float32) / 64 - 2)
+    x = np.random.default_rng(batch).normal(size=(batch, 3, 32, 32)).astype(np.float32)
     session = int8_cnn_session(threads)
-    workers = min(threads, batch)
-    piece = min(PIECE, -(-batch // workers))
-    with Workers(lambda: AdderResNet20(threads // workers, path), workers, piece) as adder:
-        adder(x)
-        adder.start_counting()
-        ours, theirs = paired([lambda: adder(x), lambda: session.run(None, {"x": floats})], runs)
-        spent = adder.spent()
+    plan = Plan(graph, path=path, threads=threads)
+    plan.run({graph.inputs[0].name: x})
+    plan.forget()
+    calls = [lambda: plan.run({graph.inputs[0].name: x}), lambda: session.run(None, {"x": x})]
+    ours, theirs = paired(calls, runs)
     row = {
         "batch": batch, "threads": threads, "adder images/s": batch / median(ours),
         "onnxruntime images/s": batch / median(theirs), "ratio": median_ratio(theirs, ours),
         "best/best": min(theirs) / min(ours),
     }  # fmt: skip
-    total = sum(spent.values())
-    return row, {name: seconds / total for name, seconds in spent.items()}
+    return row, shares(plan)
+
+
+def shares(plan):
+    """Share of the simulator's time by kind of layer."""
+    spent = Counter()
+    for step, seconds in zip(plan.steps, plan.seconds(), strict=True):
+        node = step.nodes[0]
+        outputs = plan.graph.tensors[node.output].shape[1]
+        name = f"{node.op} {outputs}ch" if node.op == "AdderConvInteger" else node.op
+        spent[name] += seconds
+    return {name: seconds / spent.total() for name, seconds in spent.most_common()}
 
 
 def main():
@@ -47,20 +68,24 @@ def main():
     parser.add_argument("--path", help="kernel path: avx512, avx2 or portable (default: the best)")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 128], help="batch sizes (default 1 128)")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="thread counts (default 1 2)")
-    parser.add_argument("--runs", type=int, default=0, help="paired runs (default: 301 for one image, 15 for more)")
+    parser.add_argument("--runs", type=int, default=0, help="paired runs (default: 301 for one image, 25 for more)")
     parser.add_argument("--json", help="also write the result to this file")
     arguments = parser.parse_args()
-    path, rows, shares = choose_path(arguments.path), [], []
+    graph, rows, layers = adder_resnet20(), [], []
     for threads in arguments.threads:
         for batch in arguments.batch:
-            row, share = _measure(batch, threads, path, arguments.runs or (301 if batch == 1 else 15))
+            runs = arguments.runs or (301 if batch == 1 else 25)
+            row, share = measure(graph, batch, threads, arguments.path, runs)
             rows.append(row)
-            shares.append({"batch": batch, "threads": threads, **share})
+            layers.append({"batch": batch, "threads": threads, **share})
+    path = Plan(graph, path=arguments.path).options.path
     print(f"{cpu_name()}, path {path}, medians of paired runs; int8 CNN by onnxruntime (QDQ, per channel)")
     print_table(rows)
-    print("share of the adder network's time")
-    print_table(shares)
-    write_json(arguments.json, {"cpu": cpu_name(), "path": path, "rows": rows, "shares": shares})
+    print("share of the simulator's time")
+    for layer in layers:
+        text = ", ".join(f"{name} {value:.1%}" for name, value in layer.items() if name not in ("batch", "threads"))
+        print(f"batch {layer['batch']}, {layer['threads']} threads: {text}")
+    write_json(arguments.json, {"cpu": cpu_name(), "path": path, "rows": rows, "shares": layers})
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import numpy as np
 
 from adderhw.cost.events import event
-from adderhw.kernels import add
+from adderhw.kernels import pack_requant, residual
 from adderhw.ops.base import Op, other_work
 from adderhw.tensor import integer_tensor
 
@@ -28,13 +28,22 @@ class Add(Op):
             node.fail(f"an exact sum from {low.min()} to {high.max()}", "a sum that fits int32 (overflowing bound)")
         return integer_tensor(node.output, a.shape, np.int32, low, high)
 
-    def compile(self, node, args, out, options, requant=None, stats=None):
-        """One vectorised pass."""
+    def compile(self, node, args, out, options, fusion=None):
+        """One vectorised pass; with a Fusion the requantisations before and behind it are part of the pass."""
+        if fusion is None:
 
-        def run(a, b, dtype):
-            return add(a, b, dtype)
+            def run(arrays, target, threads, stats):
+                np.add(*arrays, out=target)
 
-        return run
+            return run
+
+        after = pack_requant(fusion.after, max(-out.lowest, out.highest), np.int32)
+        before = fusion.before and pack_requant(fusion.before, fusion.before_bound, np.int32)
+
+        def run_fused(arrays, target, threads, stats):
+            residual(*arrays, before, after, target.dtype, out=target)
+
+        return run_fused
 
     def work(self, node, args, out, options):
         """An addition per element, at the width of the sum."""

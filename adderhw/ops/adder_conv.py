@@ -60,16 +60,18 @@ class AdderConvInteger(Op):
         bound = adder_bound(w.value, *padded_range(node, x, scalar(node, zero_point, "x_zero_point")))
         return integer_tensor(node.output, shape, sum_type(node, 0, int(bound.max())), np.zeros_like(bound), bound)
 
-    def compile(self, node, args, out, options, requant=None, stats=None):
+    def compile(self, node, args, out, options, fusion=None):
         """One SAD convolution, with the next node's requantisation in the same pass."""
         x, w, zero_point = args
         zero, accumulator = scalar(node, zero_point, "x_zero_point"), accumulator_of(out, options)
         packed = pack_adder_conv(w.value, geometry(node), options.path, x_range=padded_range(node, x, zero))
+        requant = fusion.after if fusion else None
 
-        def run(array, dtype):
-            return adder_conv(
-                array, packed, zero, accumulator=accumulator, requant=requant, out_dtype=dtype, stats=stats
-            )
+        def run(arrays, target, threads, stats):
+            adder_conv(
+                arrays[0], packed, zero, accumulator=accumulator, requant=requant, out_dtype=target.dtype, stats=stats,
+                out=target, threads=threads,
+            )  # fmt: skip
 
         return run
 

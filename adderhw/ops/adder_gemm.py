@@ -44,23 +44,19 @@ class AdderGemmInteger(Op):
         dtype = sum_type(node, 0, int(bound.max()))
         return integer_tensor(node.output, (None, outputs), dtype, np.zeros_like(bound), bound)
 
-    def compile(self, node, args, out, options, requant=None, stats=None):
+    def compile(self, node, args, out, options, fusion=None):
         """The adder convolution kernel on (N, 1, 1, K)."""
         x, w = args
         weight = w.value.reshape(*w.value.shape, 1, 1)
         packed = pack_adder_conv(weight, POINTWISE, options.path, x_range=(x.lowest, x.highest))
         accumulator = accumulator_of(out, options)
+        requant = fusion.after if fusion else None
 
-        def run(array, dtype):
-            return adder_conv(
-                array[:, None, None, :],
-                packed,
-                0,
-                accumulator=accumulator,
-                requant=requant,
-                out_dtype=dtype,
-                stats=stats,
-            )[:, 0, 0, :]
+        def run(arrays, target, threads, stats):
+            adder_conv(
+                arrays[0][:, None, None, :], packed, 0, accumulator=accumulator, requant=requant,
+                out_dtype=target.dtype, stats=stats, out=target[:, None, None, :], threads=threads,
+            )  # fmt: skip
 
         return run
 

@@ -84,11 +84,12 @@ class Op:
         """The output Tensor of `node` on the input Tensors `args` (None where left out); raises ModelError."""
         raise NotImplementedError
 
-    def compile(self, node, args, out, options, requant=None, stats=None):
-        """A function of the input arrays (NHWC where of rank 4; parameters left out) that returns the output array.
+    def compile(self, node, args, out, options, fusion=None):
+        """A function run(arrays, target, threads, stats) that computes `node` into the array `target`.
 
-        requant, given only to ops whose `sums` is true: the Requant of the next node, done in the same pass.
-        stats: the array that the kernel keeps its accumulator's extremes in.
+        arrays: the activations it reads, parameters left out; all NHWC where of rank 4. threads: how many may share
+        the work. stats: int64, what the accumulator held at most so far (see Plan.stats). fusion: the Fusion of
+        this node, where the next nodes are computed in the same pass.
         """
         raise NotImplementedError
 

@@ -59,17 +59,19 @@ class ConvInteger(Op):
         low, high = mac_bounds(w.value, w_zero, least - x_zero, most - x_zero)
         return integer_tensor(node.output, shape, sum_type(node, int(low.min()), int(high.max())), low, high)
 
-    def compile(self, node, args, out, options, requant=None, stats=None):
+    def compile(self, node, args, out, options, fusion=None):
         """One integer convolution, with the next node's requantisation in the same pass."""
         x, w, x_zero_point, w_zero_point = args
         x_zero, w_zero, x_range = mac_operands(node, x, x_zero_point, w_zero_point)
         packed = pack_integer_conv(w.value, w_zero, geometry(node), options.path, x_dtype=x.dtype, x_range=x_range)
         accumulator = mac_accumulator(node, out, options)
+        requant = fusion.after if fusion else None
 
-        def run(array, dtype):
-            return integer_conv(
-                array, packed, x_zero, accumulator=accumulator, requant=requant, out_dtype=dtype, stats=stats
-            )
+        def run(arrays, target, threads, stats):
+            integer_conv(
+                arrays[0], packed, x_zero, accumulator=accumulator, requant=requant, out_dtype=target.dtype,
+                stats=stats, out=target, threads=threads,
+            )  # fmt: skip
 
         return run
 

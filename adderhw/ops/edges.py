@@ -44,15 +44,17 @@ class QuantizeLinear(Op):
         fmt = Format(8 * dtype.itemsize, dtype.kind == "i", float(value), zero)
         return Tensor(tensor.name, tensor.shape, dtype, fmt, tensor.low, tensor.high)
 
-    def compile(self, node, args, out, options, requant=None, stats=None):
+    def compile(self, node, args, out, options, fusion=None):
         """The same float32 division and rounding that onnxruntime does."""
         value, zero = positive_scale(node, args[1]), scalar(node, args[2], "zero_point")
         low, high = out.lowest, out.highest
 
-        def run(array, dtype):
+        def run(arrays, target, threads, stats):
             # float32 holds every integer of 16 bits, so nothing is lost before the cast.
-            rounded = np.rint(array / value)
-            return (np.clip(rounded, low - zero, high - zero) + np.float32(zero)).astype(dtype)
+            scaled = arrays[0] / value
+            np.rint(scaled, out=scaled)
+            np.clip(scaled, low - zero, high - zero, out=scaled)
+            np.add(scaled, np.float32(zero), out=target, casting="unsafe")
 
         return run
 
@@ -79,12 +81,12 @@ class DequantizeLinear(Op):
         scalar(node, zero_point, "zero_point")
         return Tensor(node.output, q.shape, np.dtype(np.float32))
 
-    def compile(self, node, args, out, options, requant=None, stats=None):
+    def compile(self, node, args, out, options, fusion=None):
         """The same int32 difference and float32 product that onnxruntime does."""
         value, zero = positive_scale(node, args[1]), scalar(node, args[2], "zero_point")
 
-        def run(array, dtype):
-            return (array.astype(np.int32) - np.int32(zero)).astype(np.float32) * value
+        def run(arrays, target, threads, stats):
+            np.multiply((arrays[0].astype(np.int32) - np.int32(zero)).astype(np.float32), value, out=target)
 
         return run
 

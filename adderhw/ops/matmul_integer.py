@@ -53,24 +53,20 @@ class MatMulInteger(Op):
         dtype = sum_type(node, int(low.min()), int(high.max()))
         return integer_tensor(node.output, (None, weight.shape[1]), dtype, low, high)
 
-    def compile(self, node, args, out, options, requant=None, stats=None):
+    def compile(self, node, args, out, options, fusion=None):
         """The integer convolution kernel on (N, 1, 1, K)."""
         a, b, a_zero_point, b_zero_point = args
         a_zero, b_zero, a_range = mac_operands(node, a, a_zero_point, b_zero_point)
         weight = np.ascontiguousarray(b.value.T)[:, :, None, None]
         packed = pack_integer_conv(weight, b_zero, POINTWISE, options.path, x_dtype=a.dtype, x_range=a_range)
         accumulator = mac_accumulator(node, out, options)
+        requant = fusion.after if fusion else None
 
-        def run(array, dtype):
-            return integer_conv(
-                array[:, None, None, :],
-                packed,
-                a_zero,
-                accumulator=accumulator,
-                requant=requant,
-                out_dtype=dtype,
-                stats=stats,
-            )[:, 0, 0, :]
+        def run(arrays, target, threads, stats):
+            integer_conv(
+                arrays[0][:, None, None, :], packed, a_zero, accumulator=accumulator, requant=requant,
+                out_dtype=target.dtype, stats=stats, out=target[:, None, None, :], threads=threads,
+            )  # fmt: skip
 
         return run
 

@@ -49,12 +49,12 @@ class MaxPoolInteger(Op):
         *_, out_hw = pool_geometry(node, x)
         return integer_tensor(node.output, (None, x.shape[1], *out_hw), x.dtype, x.low, x.high)
 
-    def compile(self, node, args, out, options, requant=None, stats=None):
+    def compile(self, node, args, out, options, fusion=None):
         """One vectorised pass."""
         kernel, strides, pads, _ = pool_geometry(node, args[0])
 
-        def run(array, dtype):
-            return max_pool(array, kernel, strides, pads)
+        def run(arrays, target, threads, stats):
+            target[...] = max_pool(arrays[0], kernel, strides, pads)
 
         return run
 
@@ -113,12 +113,12 @@ class SumPool(Op):
         dtype = sum_type(node, int(low.min()), int(high.max()))
         return integer_tensor(node.output, (None, x.shape[1], *out_hw), dtype, low, high)
 
-    def compile(self, node, args, out, options, requant=None, stats=None):
+    def compile(self, node, args, out, options, fusion=None):
         """One vectorised pass."""
         kernel, strides, _, _ = pool_geometry(node, args[0])
 
-        def run(array, dtype):
-            return sum_pool(array, kernel, strides, dtype)
+        def run(arrays, target, threads, stats):
+            target[...] = sum_pool(arrays[0], kernel, strides, target.dtype)
 
         return run
 

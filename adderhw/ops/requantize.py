@@ -112,13 +112,13 @@ class Requantize(Op):
             node.fail(f"qmin {qmin} and qmax {qmax}", f"qmin <= qmax within {STORAGE_TYPES[code]}")
         return STORAGE_TYPES[code]
 
-    def compile(self, node, args, out, options, requant=None, stats=None):
+    def compile(self, node, args, out, options, fusion=None):
         """A vectorised pass in int32 where the exact bound allows, else int64."""
         s = args[0]
         packed = pack_requant(requant_of(node, args), max(-s.lowest, s.highest), out.dtype)
 
-        def run(array, dtype):
-            return requantise(array, packed, dtype)
+        def run(arrays, target, threads, stats):
+            requantise(arrays[0], packed, target.dtype, out=target)
 
         return run
 

@@ -20,14 +20,15 @@ class Flatten(Op):
             node.fail(f"axis {node.attributes['axis']}", "1")
         return reshaped(node, x, (x.elements,))
 
-    def compile(self, node, args, out, options, requant=None, stats=None):
+    def compile(self, node, args, out, options, fusion=None):
         """From NHWC back to ONNX's order, then the new shape."""
         shape = out.shape[1:]
 
-        def run(array, dtype):
+        def run(arrays, target, threads, stats):
+            (array,) = arrays
             turned = np.moveaxis(array, -1, 1) if array.ndim == 4 else array
             turned = np.ascontiguousarray(turned).reshape(len(array), *shape)
-            return np.ascontiguousarray(np.moveaxis(turned, 1, -1)) if turned.ndim == 4 else turned
+            target[...] = np.moveaxis(turned, 1, -1) if turned.ndim == 4 else turned
 
         return run
 

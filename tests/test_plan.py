@@ -1,0 +1,66 @@
+"""Plans: buffers never overlap while they live, and threads, batches and fusion do not change an integer."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from adderhw.errors import ModelError
+from adderhw.plan import Plan, lay_out
+from tests import models
+from tests.networks import networks
+
+FEW = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@FEW
+@given(networks(), st.booleans())
+def test_tensors_that_live_at_the_same_time_never_share_bytes(case, keep_all):
+    graph, _ = case
+    plan = Plan(graph, path="portable", keep_all=keep_all)
+    offsets, total = lay_out(plan.steps, plan.kept)
+    made = {step.output: i for i, step in enumerate(plan.steps)}
+    read = {name: i for i, step in enumerate(plan.steps) for name in step.inputs}
+    sizes = {step.output: int(np.prod(step.shape)) * step.dtype.itemsize for step in plan.steps}
+    end = {name: len(plan.steps) if name in plan.kept else read.get(name, made[name]) for name in made}
+    for a in made:
+        assert offsets[a] + sizes[a] <= total
+        for b in made:
+            if a != b and made[a] <= made[b] <= end[a]:
+                assert offsets[a] + sizes[a] <= offsets[b] or offsets[b] + sizes[b] <= offsets[a], (a, b)
+
+
+@FEW
+@given(networks(), st.integers(1, 40))
+def test_threads_and_batch_sizes_do_not_change_an_integer(case, images):
+    graph, x = case
+    many = np.resize(x, (images, *x.shape[1:]))
+    output = graph.outputs[0]
+    one_by_one = np.concatenate([Plan(graph).run({"x": image[None]})[output] for image in many])
+    shared = Plan(graph, threads=2)
+    assert np.array_equal(shared.run({"x": many})[output], one_by_one)
+    assert np.array_equal(shared.run({"x": many[::-1]})[output][::-1], one_by_one), "a second run on the same buffers"
+
+
+def test_results_are_the_callers_own():
+    plan = Plan(models.digits_graph())
+    x = np.zeros((2, 1, 8, 8), np.float32)
+    first = plan.run({"image": x})["output"]
+    copy = first.copy()
+    plan.run({"image": x + 1})
+    assert np.array_equal(first, copy)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        ({}, "expected an array for it"),
+        ({"image": np.zeros((1, 1, 8, 9), np.float32)}, r"expected \[N, 1, 8, 8\]"),
+        ({"image": np.zeros((0, 1, 8, 8), np.float32)}, r"expected \[N, 1, 8, 8\]"),
+        ({"image": np.zeros((1, 1, 8, 8))}, "expected float32"),
+        ({"image": np.full((1, 1, 8, 8), np.inf, np.float32)}, "NaN or infinity"),
+    ],
+)
+def test_an_input_that_does_not_fit_is_refused(inputs, words):
+    with pytest.raises(ModelError, match=words):
+        Plan(models.digits_graph()).run(inputs)
