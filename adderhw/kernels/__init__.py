@@ -4,6 +4,7 @@ from adderhw.kernels.convolution import (
     PackedAdderConv,
     PackedIntegerConv,
     adder_conv,
+    bind_conv,
     integer_conv,
     pack_adder_conv,
     pack_integer_conv,
@@ -11,7 +12,16 @@ from adderhw.kernels.convolution import (
 from adderhw.kernels.geometry import Geometry
 from adderhw.kernels.paths import choose_path, paths
 from adderhw.kernels.pooling import add, max_pool, sum_pool
-from adderhw.kernels.requantise import Accumulator, Requant, pack_requant, requant_fits_int32, requantise, residual
+from adderhw.kernels.requantise import (
+    Accumulator,
+    Requant,
+    bind_requantise,
+    bind_residual,
+    pack_requant,
+    requant_fits_int32,
+    requantise,
+    residual,
+)
 
 __all__ = [
     "Accumulator",
@@ -21,6 +31,9 @@ __all__ = [
     "Requant",
     "add",
     "adder_conv",
+    "bind_conv",
+    "bind_requantise",
+    "bind_residual",
     "choose_path",
     "integer_conv",
     "max_pool",

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import njit, typeof, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -315,6 +315,35 @@ def _clipped(builder, value, low, high):
     return value
 
 
+def _requantised(builder, value, table, columns, at, low, high):
+    """clip((value·m + c) >> n) of LANES int32, the table's rows m, c, n (of `columns` each) read from `at` on."""
+    rows = [builder.add(at, builder.mul(columns, ir.Constant(I64, row))) for row in range(3)]
+    m, c, n = (_lanes_of(builder, table, row, I32) for row in rows)
+    return _clipped(builder, builder.ashr(builder.add(builder.mul(value, m), c), n), low, high)
+
+
+def _store_lanes(builder, value, data, offset, element):
+    """Stores LANES int32 at data[offset] as elements of LLVM type `element`."""
+    lanes = ir.VectorType(element, LANES)
+    if element.width < 32:
+        value = builder.trunc(value, lanes)
+    elif element.width > 32:
+        value = builder.sext(value, lanes)
+    builder.store(value, builder.bitcast(builder.gep(data, [offset]), lanes.as_pointer()), align=1)
+
+
+def _lane_steps(builder, size):
+    """Loop over the first element of each whole step of LANES in `size` elements."""
+    last = builder.sub(size, ir.Constant(I64, LANES - 1))
+    return cgutils.for_range_slice(builder, ir.Constant(I64, 0), last, ir.Constant(I64, LANES))
+
+
+def _table_of(context, builder, array_type, array):
+    """(data, columns) of a requantisation table."""
+    table = cgutils.create_struct_proxy(array_type)(context, builder, array)
+    return table.data, cgutils.unpack_tuple(builder, table.shape, 2)[1]
+
+
 @intrinsic
 def _requantise_lanes(typing_context, s, s_at, size, table, at, low, high, out, out_at):
     """clip((s·m + c) >> n) in int32 on the first ⌊size / LANES⌋ · LANES elements: three times LLVM's own loop.
@@ -328,25 +357,45 @@ def _requantise_lanes(typing_context, s, s_at, size, table, at, low, high, out, 
     def generate(context, builder, signature, values):
         kinds = signature.args
         s, s_at, size, table, at, low, high, out, out_at = values
-        arrays = [
-            cgutils.create_struct_proxy(kind)(context, builder, value)
-            for kind, value in ((kinds[0], s), (kinds[3], table), (kinds[7], out))
-        ]
-        columns = cgutils.unpack_tuple(builder, arrays[1].shape, 2)[1]
-        last = builder.sub(size, ir.Constant(I64, LANES - 1))
-        with cgutils.for_range_slice(builder, ir.Constant(I64, 0), last, ir.Constant(I64, LANES)) as (i, _):
-            value = _lanes_of(builder, arrays[0].data, builder.add(s_at, i), _element(context, kinds[0]))
-            rows = [builder.add(builder.add(at, i), builder.mul(columns, ir.Constant(I64, row))) for row in range(3)]
-            m, c, n = (_lanes_of(builder, arrays[1].data, row, I32) for row in rows)
-            t = builder.add(builder.mul(_to_int32(builder, value, kinds[0].dtype.signed), m), c)
-            q = _clipped(builder, builder.ashr(t, n), low, high)
-            element = _element(context, kinds[7])
-            if element.width < 32:
-                q = builder.trunc(q, ir.VectorType(element, LANES))
-            elif element.width > 32:
-                q = builder.sext(q, ir.VectorType(element, LANES))
-            target = builder.gep(arrays[2].data, [builder.add(out_at, i)])
-            builder.store(q, builder.bitcast(target, q.type.as_pointer()), align=1)
+        source, target = _element(context, kinds[0]), _element(context, kinds[7])
+        s = _pointer(context, builder, kinds[0], s, s_at, source)
+        out = _pointer(context, builder, kinds[7], out, out_at, target)
+        table, columns = _table_of(context, builder, kinds[3], table)
+        with _lane_steps(builder, size) as (i, _):
+            value = _to_int32(builder, _lanes_of(builder, s, i, source), kinds[0].dtype.signed)
+            value = _requantised(builder, value, table, columns, builder.add(at, i), low, high)
+            _store_lanes(builder, value, out, i, target)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def _residual_lanes(typing_context, a, b, first, size, table_b, low_b, high_b, table, low, high, out):
+    """_requantise_lanes of a + _requantise_lanes of b, in registers; table_b None: b is added as it is."""
+    signature = types.void(
+        a, b, types.int64, types.int64, table_b, types.int32, types.int32, table, types.int32, types.int32, out
+    )  # fmt: skip
+
+    def generate(context, builder, signature, values):
+        kinds = signature.args
+        a, b, first, size, table_b, low_b, high_b, table, low, high, out = values
+        elements = [_element(context, kinds[i]) for i in (0, 1, 10)]
+        a, b, out = (
+            _pointer(context, builder, kinds[i], values[i], first, element)
+            for i, element in zip((0, 1, 10), elements, strict=True)
+        )
+        requantised = kinds[4] != types.none
+        if requantised:
+            table_b, columns_b = _table_of(context, builder, kinds[4], table_b)
+        table, columns = _table_of(context, builder, kinds[7], table)
+        with _lane_steps(builder, size) as (i, _):
+            value = _to_int32(builder, _lanes_of(builder, b, i, elements[1]), kinds[1].dtype.signed)
+            if requantised:
+                value = _requantised(builder, value, table_b, columns_b, i, low_b, high_b)
+            addend = _to_int32(builder, _lanes_of(builder, a, i, elements[0]), kinds[0].dtype.signed)
+            value = _requantised(builder, builder.add(addend, value), table, columns, i, low, high)
+            _store_lanes(builder, value, out, i, elements[2])
         return context.get_dummy_value()
 
     return signature, generate
@@ -468,7 +517,7 @@ def _requantise(s, s_at, size, mode, corrected, qmin, qmax, table32, table64, at
     if mode == 1:
         _requantise32(sums, table32, at + done, corrected, qmin, qmax, q)
     else:
-        _requantise64(sums, table64, at, corrected, qmin, qmax, q)
+        _requantise64(sums, table64, at + done, corrected, qmin, qmax, q)
 
 
 @njit(inline="always")
@@ -598,6 +647,14 @@ def _merge(statistics, stats):
     stats[-1] += statistics[2]
 
 
+def entry_point(function, arguments):
+    """The machine code of a jitted function for arguments of these types, which it no longer checks.
+
+    Calling it spares the dispatcher's look-up of the types: 1.1 of 2.1 µs for the 14 arguments of `convolve`.
+    """
+    return function.compile(tuple(typeof(argument) for argument in arguments))
+
+
 @njit(cache=True, nogil=True)
 def convolve(kind, first, last, x, like, w, taps, positions, sums_like, table32, table64, layout, out, stats):
     """Units first … last − 1; kind: a tile class; x, out: contiguous NHWC; stats: int64, size 0, 2 or 3 (see _merge).
@@ -615,7 +672,8 @@ def convolve(kind, first, last, x, like, w, taps, positions, sums_like, table32,
 
 @njit(cache=True, nogil=True)
 def requantise(s, mode, corrected, qmin, qmax, table32, table64, out):
-    """Requantises flat s into flat out, one table's length of elements at a time; mode 1: int32, 2: int64."""
+    """Requantises s into out, both contiguous, one table's length of elements at a time; mode 1: int32, 2: int64."""
+    s, out = s.reshape(-1), out.reshape(-1)
     size = max(table32.shape[1], table64.shape[1])
     for first in range(0, s.size, size):
         count = min(size, s.size - first)
@@ -627,14 +685,35 @@ def residual(
     a, b, mode_b, corrected_b, qmin_b, qmax_b, table32_b, table64_b,
     mode, corrected, qmin, qmax, table32, table64, out,
 ):  # fmt: skip
-    """Requantises a + requantise(b), all contiguous, through a scratch of one table's length; mode_b 0: b as it is."""
+    """Requantises a + requantise(b), all contiguous, one table's length at a time; mode_b 0: b as it is."""
     a, b, out = a.reshape(-1), b.reshape(-1), out.reshape(-1)
-    size = max(table32.shape[1], table64.shape[1])
-    sums = np.empty(size, np.int32)
-    for first in range(0, a.size, size):
-        count = min(size, a.size - first)
-        _requantise(b, first, count, mode_b, corrected_b, qmin_b, qmax_b, table32_b, table64_b, 0, sums, 0)
-        addend = a[first : first + count]
-        for i in range(count):
-            sums[i] += addend[i]
-        _requantise(sums, 0, count, mode, corrected, qmin, qmax, table32, table64, 0, out, first)
+    columns = max(table32.shape[1], table64.shape[1])
+    low, high, low_b, high_b = np.int32(qmin), np.int32(qmax), np.int32(qmin_b), np.int32(qmax_b)
+    in_lanes = mode == 1 and mode_b != 2 and not corrected and not corrected_b
+    for first in range(0, a.size, columns):
+        size = min(columns, a.size - first)
+        done = 0
+        if in_lanes:
+            done = size // LANES * LANES
+            if mode_b == 1:
+                _residual_lanes(a, b, first, size, table32_b, low_b, high_b, table32, low, high, out)
+            else:
+                _residual_lanes(a, b, first, size, None, low_b, high_b, table32, low, high, out)
+        if done < size:
+            rest, at = size - done, first + done
+            sums = np.empty(rest, np.int32)
+            _requantise(b, at, rest, mode_b, corrected_b, qmin_b, qmax_b, table32_b, table64_b, done, sums, 0)
+            for i in range(rest):
+                sums[i] += a[at + i]
+            _requantise(sums, 0, rest, mode, corrected, qmin, qmax, table32, table64, done, out, at)
+
+
+@njit(cache=True, nogil=True)
+def sum_pixels(x, out):
+    """out[n, c] = Σ x[n, pixel, c]; x: contiguous (N, pixels, C) integers, out: contiguous (N, C), int32 or int64."""
+    for n in range(x.shape[0]):
+        for c in range(x.shape[2]):
+            out[n, c] = 0
+        for pixel in range(x.shape[1]):
+            for c in range(x.shape[2]):
+                out[n, c] += np.int64(x[n, pixel, c])

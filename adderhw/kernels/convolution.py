@@ -19,7 +19,9 @@ from adderhw.kernels.requantise import (
     Accumulator,
     Tables,
     check_requant,
+    output,
     pack_tables,
+    refused,
     requant_fits_int32,
 )
 
@@ -31,7 +33,7 @@ MIN_BLOCK, MAX_BLOCK = 48, 512  # positions: fewer would stream the weights too 
 UNIT_POSITIONS = 64  # small images are taken together until a unit has this many positions
 UNIT_BYTES = 128 * 1024  # padded input of one unit, to stay in the second-level cache
 SERIAL_TAPS = 8_000_000  # about 70 µs of work: below it waking a thread (20 to 40 µs) costs more than it gains
-REMEMBERED = 16  # prepared calls per layer
+REMEMBERED = 16  # bound calls per layer
 FLIPS = {"uint8": 0, "int8": 0x80, "uint16": 0, "int16": 0x8000}
 NO_LIMIT = (-(2**63), 2**63 - 1)
 NO_STATS = np.zeros(0, np.int64)
@@ -49,7 +51,7 @@ class PackedConv:
 
     shape: (O, C / groups, kh, kw). bound: exact largest |sum| of each output channel, Python integers (O,).
     signed: of the sums. flip: the sign bit of a signed x, which xor turns into order-preserving unsigned; else 0.
-    prepared: the last calls' set-up by input shape, zero point, threads, Requant and accumulator.
+    bound_calls: bind_conv of the last calls by input shape, zero point, threads, Requant and accumulator.
     """
 
     kind: type
@@ -60,7 +62,7 @@ class PackedConv:
     bound: tuple[int, ...]
     signed: bool
     flip: int
-    prepared: dict = field(default_factory=dict, repr=False)
+    bound_calls: dict = field(default_factory=dict, repr=False)
 
 
 class PackedAdderConv(PackedConv):
@@ -83,11 +85,8 @@ class Prepared(NamedTuple):
 
     threads: int
     kind: tuple
-    scratch: Scratch
     units: int
-    taps: np.ndarray
-    positions: np.ndarray
-    layout: np.ndarray
+    constants: tuple  # arrays of compiled.convolve between x and out
     tables: Tables
     out_shape: tuple[int, int, int, int]
 
@@ -251,20 +250,17 @@ def _tables(packed, requant, accumulator, out_dtype, repeats):
     return pack_tables(requant, requant_fits_int32(packed.bound, requant), repeats)
 
 
-def _check_input(x, packed, fill):
+def _check_shape(shape, packed, fill):
     channels = packed.shape[1] * packed.geometry.groups
-    if x.dtype != packed.x_dtype or x.ndim != 4 or x.shape[3] != channels:
-        raise AdderHwError(
-            f"convolution: found input {x.dtype} {x.shape}, expected {packed.x_dtype} (N, H, W, {channels})"
-        )
-    if not packed.signed and not 0 <= fill < 1 << 8 * x.itemsize:
-        raise AdderHwError(f"convolution: found zero point {fill - packed.flip}, expected a value of {x.dtype}")
+    if len(shape) != 4 or shape[3] != channels:
+        raise AdderHwError(f"convolution: found input {shape}, expected {packed.x_dtype} (N, H, W, {channels})")
+    if not packed.signed and not 0 <= fill < 1 << 8 * packed.x_dtype.itemsize:
+        raise AdderHwError(f"convolution: found zero point {fill - packed.flip}, expected a value of {packed.x_dtype}")
 
 
-def _prepare(packed, x, x_zero_point, fill, accumulator, requant, out_dtype, track, threads):
+def _prepare(packed, shape, x_zero_point, fill, accumulator, requant, out_dtype, track, threads):
     """Settles everything about a call but the values; see Prepared."""
-    _check_input(x, packed, fill)
-    shape = x.shape
+    _check_shape(shape, packed, fill)
     kind, geometry = packed.kind, packed.geometry
     outputs, group_channels, kernel_h, kernel_w = packed.shape
     batch, height, width, channels = shape
@@ -303,56 +299,85 @@ def _prepare(packed, x, x_zero_point, fill, accumulator, requant, out_dtype, tra
         taps=len(taps), weight_step=len(taps) * kind.vectors * kind.lanes * kind.unit.width // 8, copy=int(copy),
         flip=flip, shift=shift, fill=fill, unit_images=images, unit_rows=rows, units_per_band=-(-out_h // rows),
         block=block, limit_low=low, limit_high=high, limited=limited, saturate=int(accumulator.saturate),
-        track=int(track > 0), mode=tables.mode, direct=int(direct), corrected=tables.corrected, qmin=requant.qmin if requant else 0,
-        qmax=requant.qmax if requant else 0, run=run, run_step=run_step, run_tables=run_tables,
+        track=int(track), mode=tables.mode, direct=int(direct), corrected=tables.corrected,
+        qmin=tables.qmin, qmax=tables.qmax, run=run, run_step=run_step, run_tables=run_tables,
     )  # fmt: skip
     units = -(-batch // images) * layout.units_per_band
     positions = _positions(geometry, images, rows, out_w, image, row, pixel)
-    return Prepared(
-        max(1, min(threads, units)), kind(), SCRATCH[kind], units, taps, positions, np.array(layout, np.int64), tables,
-        (batch, out_h, out_w, outputs),
+    scratch, layout = SCRATCH[kind], np.array(layout, np.int64)
+    constants = (
+        scratch.padded, packed.w, taps, positions, scratch.sums, tables.table32, tables.table64, layout,
     )  # fmt: skip
+    shape = (batch, out_h, out_w, outputs)
+    return Prepared(max(1, min(threads, units)), kind(), units, constants, tables, shape)
 
 
-def _call(x, packed, x_zero_point, fill, accumulator, requant, out_dtype, stats, out, threads):
-    """The outputs of one convolution; steady-state calls find their set-up in packed.prepared."""
+def bind_conv(
+    packed, x_shape, zero_point, *, accumulator=EXACT, requant=None, out_dtype=np.int32, with_stats=False, threads=None
+):
+    """run(x, out=None, stats=NO_STATS) → out: adder_conv or integer_conv of inputs of x_shape, set up only once.
+
+    Arguments as adder_conv or integer_conv, whichever `packed` is for; with_stats: every run is given `stats`.
+    Raises AdderHwError as they do, at once for all but the arrays; `run` for arrays of another shape, dtype or layout.
+    """
+    out_dtype, threads = np.dtype(out_dtype), threads or numba.get_num_threads()
+    x_zero_point, fill = (int(zero_point), 0) if packed.signed else (0, int(zero_point) + packed.flip)
+    stats_shape = (3 if packed.signed else 2,) if with_stats else (0,)
+    x_shape = tuple(x_shape)
+    prepared = _prepare(packed, x_shape, x_zero_point, fill, accumulator, requant, out_dtype, with_stats, threads)
+    threads, kind, units, constants, _, out_shape = prepared
+    x_dtype = packed.x_dtype
+    unsigned = UNSIGNED[x_dtype.itemsize] if packed.flip else None
+    x, out = (np.empty((0, 0, 0, 0), dtype) for dtype in (unsigned or x_dtype, out_dtype))
+    call = compiled.entry_point(compiled.convolve, (kind, 0, units, x, *constants, out, NO_STATS))
+
+    def run(x, out=None, stats=NO_STATS):
+        if x.shape != x_shape or x.dtype != x_dtype or not x.flags.c_contiguous:
+            raise refused("convolution", x, x_shape, x_dtype)
+        out = output(out, out_shape, out_dtype)
+        if stats.shape != stats_shape or stats.dtype != NO_STATS.dtype:
+            raise AdderHwError(f"stats: found {stats.dtype} {stats.shape}, expected int64 {stats_shape}")
+        if unsigned:
+            x = x.view(unsigned)
+        if threads == 1:
+            call(kind, 0, units, x, *constants, out, stats)
+        else:
+            _share(call, prepared, (x, *constants, out), stats)
+        return out
+
+    run.prepared = prepared  # keeps `requant` alive, whose id _call remembers
+    return run
+
+
+def _call(x, packed, zero_point, accumulator, requant, out_dtype, stats, out, threads):
+    """The outputs of one convolution; steady-state calls find their set-up in packed.bound_calls."""
     threads = threads or numba.get_num_threads()
-    key = x.shape, x.dtype, x_zero_point, fill, id(requant), out_dtype, accumulator, stats.size, threads
-    prepared = packed.prepared.get(key)
-    if prepared is None:
-        prepared = _prepare(packed, x, x_zero_point, fill, accumulator, requant, out_dtype, stats.size, threads)
-        if len(packed.prepared) >= REMEMBERED:
-            packed.prepared.clear()
-        packed.prepared[key] = prepared
-    if not x.flags.c_contiguous:
-        raise AdderHwError("convolution: found an input that is not contiguous, expected contiguous NHWC")
-    if out is None:
-        out = np.empty(prepared.out_shape, out_dtype)
-    elif out.shape != prepared.out_shape or out.dtype != out_dtype or not out.flags.c_contiguous:
-        raise AdderHwError(f"out: found {out.dtype} {out.shape}, expected {out_dtype} {prepared.out_shape}")
-    arrays = (
-        x.view(UNSIGNED[x.itemsize]) if packed.flip else x, prepared.scratch.padded, packed.w, prepared.taps,
-        prepared.positions, prepared.scratch.sums, prepared.tables.table32, prepared.tables.table64,
-        prepared.layout, out,
-    )  # fmt: skip
-    if prepared.threads == 1:
-        compiled.convolve(prepared.kind, 0, prepared.units, *arrays, stats)
-    else:
-        _share(prepared, arrays, stats)
-    return out
+    stats = NO_STATS if stats is None else stats
+    key = x.shape, zero_point, id(requant), out_dtype, accumulator, stats.size, threads
+    run = packed.bound_calls.get(key)
+    if run is None:
+        run = bind_conv(
+            packed, x.shape, zero_point, accumulator=accumulator, requant=requant, out_dtype=out_dtype,
+            with_stats=stats.size > 0, threads=threads,
+        )  # fmt: skip
+        if len(packed.bound_calls) >= REMEMBERED:
+            packed.bound_calls.clear()
+        packed.bound_calls[key] = run
+    return run(x, out, stats)
 
 
-def _share(prepared, arrays, stats):
+def _share(call, prepared, arrays, stats):
     """Runs contiguous ranges of units on as many threads; each keeps its own statistics, folded in afterwards."""
     edges = [prepared.units * part // prepared.threads for part in range(prepared.threads + 1)]
     own = [EMPTY_STATS[stats.size].copy() for _ in edges[1:]]
+    pool = _pool(prepared.threads - 1, os.getpid())
     calls = [
-        _pool(prepared.threads - 1, os.getpid()).submit(compiled.convolve, prepared.kind, *part, *arrays, statistics)
+        pool.submit(call, prepared.kind, *part, *arrays, statistics)
         for *part, statistics in zip(edges[1:], edges[2:], own[1:], strict=False)
     ]
-    compiled.convolve(prepared.kind, 0, edges[1], *arrays, own[0])
-    for call in calls:
-        call.result()
+    call(prepared.kind, 0, edges[1], *arrays, own[0])
+    for running in calls:
+        running.result()
     if stats.size:
         stats[0] = max(stats[0], *(statistics[0] for statistics in own))
         stats[-1] += sum(statistics[-1] for statistics in own)
@@ -369,7 +394,7 @@ def _pool(threads, process):
 def adder_conv(
     x, packed, zero_point, *, accumulator=EXACT, requant=None, out_dtype=np.int32, stats=None, out=None, threads=None
 ):
-    """S = Σ |x − w| over the taps (Chen 2020, eq. 2, without its minus sign), then optionally requantised.
+    """S = Σ |x − w| over the taps (Chen 2020, without its minus sign), then optionally requantised.
 
     x: (N, H, W, C) of the packed dtype; padding reads zero_point and counts. Returns (N, H', W', O): the sums as
     int32 or int64, or with `requant` clip(round_shift(S·M + C, n)) as out_dtype. accumulator: what a register of
@@ -377,10 +402,7 @@ def adder_conv(
     2^bits − 1]. threads: how many share the work, default numba.get_num_threads() (asking costs 2.6 µs).
     Raises AdderHwError for a wrong shape, dtype, accumulator or Requant.
     """
-    fill = int(zero_point) + packed.flip
-    return _call(
-        x, packed, 0, fill, accumulator, requant, out_dtype, NO_STATS if stats is None else stats, out, threads
-    )
+    return _call(x, packed, int(zero_point), accumulator, requant, out_dtype, stats, out, threads)
 
 
 def integer_conv(
@@ -392,5 +414,4 @@ def integer_conv(
     updated to [largest exact sum, smallest exact sum, exact sums outside the accumulator's range].
     Raises AdderHwError for a wrong shape, dtype, accumulator or Requant.
     """
-    stats = NO_STATS if stats is None else stats
-    return _call(x, packed, int(x_zero_point), 0, accumulator, requant, out_dtype, stats, out, threads)
+    return _call(x, packed, int(x_zero_point), accumulator, requant, out_dtype, stats, out, threads)

@@ -3,7 +3,9 @@
 import numpy as np
 
 from adderhw.errors import AdderHwError
+from adderhw.kernels import compiled
 from adderhw.kernels.geometry import Geometry
+from adderhw.kernels.requantise import output
 
 
 def _windows(x, kernel, geometry):
@@ -20,30 +22,32 @@ def _check_input(x):
         raise AdderHwError(f"pooling: found {x.dtype} of shape {x.shape}, expected integers (N, H, W, C)")
 
 
-def max_pool(x, kernel, strides=(1, 1), pads=(0, 0, 0, 0), dilations=(1, 1)):
+def max_pool(x, kernel, strides=(1, 1), pads=(0, 0, 0, 0), dilations=(1, 1), out=None):
     """ONNX MaxPool (ceil_mode 0) of x (N, H, W, C), any integer dtype → same dtype; padding is never the maximum.
 
-    kernel, strides, dilations: (h, w); pads: (top, left, bottom, right). Raises AdderHwError where the window does
-    not fit, or where a window could lie wholly in padding.
+    kernel, strides, dilations: (h, w); pads: (top, left, bottom, right); out: a contiguous array to fill. Raises
+    AdderHwError where the window does not fit, could lie wholly in padding, or where `out` does not fit.
     """
     _check_input(x)
     geometry = Geometry(tuple(strides), tuple(pads), tuple(dilations))
     geometry.check()
     if any(pad >= size for pad, size in zip(pads, (*kernel, *kernel), strict=True)):
         raise AdderHwError(f"max_pool: found pads {pads}, expected each below the kernel {kernel}")
-    geometry.output_hw(x.shape[1], x.shape[2], *kernel)
+    out_hw = geometry.output_hw(x.shape[1], x.shape[2], *kernel)
     if any(pads):
         top, left, bottom, right = pads
         lowest = np.iinfo(x.dtype).min
         x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=lowest)
     unpadded = geometry._replace(pads=(0, 0, 0, 0))
-    out = None
-    for window in _windows(x, kernel, unpadded):
-        out = np.maximum(out, window, out=out) if out is not None else window.copy()
-    return np.ascontiguousarray(out)
+    out = output(out, (x.shape[0], *out_hw, x.shape[3]), x.dtype)
+    first, *others = _windows(x, kernel, unpadded)
+    np.copyto(out, first)
+    for window in others:
+        np.maximum(out, window, out=out)
+    return out
 
 
-def sum_pool(x, kernel, strides=(1, 1), out_dtype=None):
+def sum_pool(x, kernel, strides=(1, 1), out_dtype=None, out=None):
     """Sum over kernel (h, w) windows of x (N, H, W, C) without padding → int32, or int64 where int32 may overflow.
 
     The choice rests on the dtype's exact bound kh·kw·max|x|. Raises AdderHwError where the window does not fit or
@@ -56,22 +60,29 @@ def sum_pool(x, kernel, strides=(1, 1), out_dtype=None):
     out_dtype = np.dtype(out_dtype or needed)
     if out_dtype not in (np.int32, np.int64):
         raise AdderHwError(f"sum_pool: found out_dtype {out_dtype}, expected int32 or int64")
-    if tuple(kernel) == x.shape[1:3]:
-        pixels = x.reshape(x.shape[0], -1, x.shape[3])  # one axis to reduce: half the time of two
-        return np.add.reduce(pixels, axis=1, dtype=out_dtype, keepdims=True)[:, None]
+    batch, height, width, channels = x.shape
+    if tuple(kernel) == (height, width):
+        out = output(out, (batch, 1, 1, channels), out_dtype)
+        pixels = np.ascontiguousarray(x).reshape(batch, height * width, channels)
+        compiled.sum_pixels(pixels, out.reshape(batch, channels))
+        return out
     geometry = Geometry(tuple(strides))
     geometry.check()
-    out = np.zeros((x.shape[0], *geometry.output_hw(x.shape[1], x.shape[2], *kernel), x.shape[3]), out_dtype)
+    out = output(out, (batch, *geometry.output_hw(height, width, *kernel), channels), out_dtype)
+    out[:] = 0
     for window in _windows(x, kernel, geometry):
         out += window
     return out
 
 
-def add(a, b, out_dtype=np.int32):
+def add(a, b, out_dtype=np.int32, out=None):
     """a + b element by element, both widened to out_dtype (int32 or int64) first; shapes must be equal.
 
-    Raises AdderHwError for unequal shapes.
+    Raises AdderHwError for unequal shapes, or where `out` does not fit.
     """
     if a.shape != b.shape:
         raise AdderHwError(f"add: found shapes {a.shape} and {b.shape}, expected equal shapes")
-    return np.add(a, b, dtype=out_dtype, casting="same_kind" if a.dtype.kind == b.dtype.kind == "i" else "unsafe")
+    out = output(out, a.shape, np.dtype(out_dtype))
+    return np.add(
+        a, b, out=out, dtype=out_dtype, casting="same_kind" if a.dtype.kind == b.dtype.kind == "i" else "unsafe"
+    )

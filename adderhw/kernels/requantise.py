@@ -121,8 +121,18 @@ def requantise(s, requant, out_dtype, out=None):
         return out
     if isinstance(requant, Requant):
         requant = pack_requant(requant, max(abs(int(s.max())), abs(int(s.min()))), out.dtype)
-    compiled.requantise(s.reshape(-1), *requant[1:], out.reshape(-1))
+    compiled.requantise(s, *requant[1:], out)
     return out
+
+
+def _residual_tables(requant_b, requant):
+    """Arguments of compiled.residual between b and out; both tables must repeat after the same channels."""
+    if requant_b is None:
+        return *NO_REQUANT[1:], *requant[1:]
+    channels = len(requant_b.requant.m), len(requant.requant.m)
+    if channels[0] != channels[1]:
+        raise AdderHwError(f"residual: found requantisations of {channels} channels, expected equal counts")
+    return *requant_b[1:], *requant[1:]
 
 
 def residual(a, b, requant_b, requant, out_dtype, out=None):
@@ -130,11 +140,67 @@ def residual(a, b, requant_b, requant, out_dtype, out=None):
 
     a, b: integers (…, channels), contiguous, equal shapes; requant_b (None: b is added as it is) and requant: from
     pack_requant, whose max_abs_s the caller answers for; every partial result must fit int32. One pass costs a
-    quarter of three (requantise, add, requantise). Raises AdderHwError for unequal shapes.
+    quarter of three (requantise, add, requantise). Raises AdderHwError for unequal shapes or channel counts.
     """
     if a.shape != b.shape or not (a.flags.c_contiguous and b.flags.c_contiguous):
         raise AdderHwError(f"residual: found shapes {a.shape} and {b.shape}, expected equal ones, contiguous")
     out = np.empty(a.shape, out_dtype) if out is None else out
-    first = NO_REQUANT if requant_b is None else requant_b
-    compiled.residual(a, b, *first[1:], *requant[1:], out)
+    compiled.residual(a, b, *_residual_tables(requant_b, requant), out)
     return out
+
+
+def refused(name, array, shape, dtype):
+    """The AdderHwError for an array that is not contiguous or not of this shape and dtype."""
+    layout = "" if array.flags.c_contiguous else ", not contiguous"
+    return AdderHwError(f"{name}: found {array.dtype} {array.shape}{layout}, expected contiguous {dtype} {shape}")
+
+
+def output(out, shape, dtype):
+    """`out`, or a new array where it is None; raises AdderHwError unless it is of this shape and dtype, contiguous
+    and writeable."""
+    if out is None:
+        return np.empty(shape, dtype)
+    if out.shape != shape or out.dtype != dtype or not out.flags.carray:
+        raise AdderHwError(f"out: found {out.dtype} {out.shape}, expected {dtype} {shape}, contiguous and writeable")
+    return out
+
+
+def bind_requantise(shape, s_dtype, requant, out_dtype):
+    """run(s, out=None) → out, which requantises s_dtype arrays of `shape` as `requantise` does, set up only once.
+
+    requant: from pack_requant. `run` raises AdderHwError for an array of another shape, dtype or layout.
+    """
+    shape, s_dtype, out_dtype, constants = tuple(shape), np.dtype(s_dtype), np.dtype(out_dtype), requant[1:]
+    like = (0,) * len(shape)
+    call = compiled.entry_point(compiled.requantise, (np.empty(like, s_dtype), *constants, np.empty(like, out_dtype)))
+
+    def run(s, out=None):
+        if s.shape != shape or s.dtype != s_dtype or not s.flags.c_contiguous:
+            raise refused("requantise", s, shape, s_dtype)
+        out = output(out, shape, out_dtype)
+        call(s, *constants, out)
+        return out
+
+    return run
+
+
+def bind_residual(shape, a_dtype, b_dtype, requant_b, requant, out_dtype):
+    """run(a, b, out=None) → out, which does what `residual` does to arrays of `shape`, set up only once.
+
+    `run` raises AdderHwError for an array of another shape, dtype or layout.
+    """
+    shape, a_dtype, b_dtype, out_dtype = tuple(shape), np.dtype(a_dtype), np.dtype(b_dtype), np.dtype(out_dtype)
+    constants = _residual_tables(requant_b, requant)
+    a, b, out = (np.empty((0,) * len(shape), dtype) for dtype in (a_dtype, b_dtype, out_dtype))
+    call = compiled.entry_point(compiled.residual, (a, b, *constants, out))
+
+    def run(a, b, out=None):
+        if a.shape != shape or a.dtype != a_dtype or not a.flags.c_contiguous:
+            raise refused("residual", a, shape, a_dtype)
+        if b.shape != shape or b.dtype != b_dtype or not b.flags.c_contiguous:
+            raise refused("residual", b, shape, b_dtype)
+        out = output(out, shape, out_dtype)
+        call(a, b, *constants, out)
+        return out
+
+    return run

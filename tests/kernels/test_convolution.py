@@ -13,6 +13,7 @@ from adderhw.kernels import (
     Geometry,
     Requant,
     adder_conv,
+    bind_conv,
     integer_conv,
     pack_adder_conv,
     pack_integer_conv,
@@ -167,6 +168,28 @@ def test_a_preallocated_output_is_filled_and_returned():
     assert (out == 8).all()
 
 
+def test_a_bound_convolution_equals_the_plain_call_and_refuses_other_arrays():
+    rng = np.random.default_rng(4)
+    x = rng.integers(-128, 128, (1, 5, 5, 8)).astype(np.int8)
+    w = rng.integers(-128, 128, (9, 8, 3, 3)).astype(np.int8)
+    geometry = Geometry(pads=(1, 1, 1, 1))
+    for packed, conv, size in (
+        (pack_adder_conv(w, geometry), adder_conv, 2),
+        (pack_integer_conv(w, 1, geometry, x_dtype=np.int8), integer_conv, 3),
+    ):
+        stats = np.zeros((2, size), np.int64)
+        run = bind_conv(packed, x.shape, -3, with_stats=True, threads=1)
+        out = np.empty((1, 5, 5, 9), np.int32)
+        assert run(x, out, stats[0]) is out
+        assert (out == conv(x, packed, -3, stats=stats[1])).all()
+        assert (stats[0] == stats[1]).all()
+        with pytest.raises(AdderHwError, match="stats: found"):
+            run(x)
+        for bad in (x[:, 1:], x.view(np.uint8), x.swapaxes(1, 2)):
+            with pytest.raises(AdderHwError, match="convolution: found"):
+                run(bad, out, stats[0])
+
+
 def test_threads_default_to_numba_and_an_empty_batch_is_empty():
     packed = pack_adder_conv(np.zeros((3, 8, 1, 1), np.uint8), Geometry())
     assert adder_conv(np.ones((0, 2, 2, 8), np.uint8), packed, 0).shape == (0, 2, 2, 3)
@@ -190,7 +213,7 @@ def test_bad_weights_are_refused(call, message):
 @pytest.mark.parametrize(
     ("x", "options", "message"),
     [
-        (np.zeros((1, 3, 3, 8), np.int8), {}, "found input int8"),
+        (np.zeros((1, 3, 3, 8), np.int8), {}, "found int8"),
         (np.zeros((1, 3, 3, 7), np.uint8), {}, r"expected uint8 \(N, H, W, 8\)"),
         (np.zeros((1, 1, 1, 8), np.uint8), {}, "window 2×2"),
         (np.zeros((1, 8, 3, 3), np.uint8).transpose(0, 2, 3, 1), {}, "contiguous"),

@@ -54,6 +54,34 @@ def test_sum_pool_over_the_whole_image_is_one_pixel():
     assert (sum_pool(x, (4, 4))[:, 0, 0] == x.astype(int).sum((1, 2))).all()
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int16, np.uint32, np.int32, np.int64])
+@pytest.mark.parametrize("shape", [(2, 3, 5, 37), (1, 8, 8, 64), (0, 2, 2, 3)])
+def test_sum_pool_over_the_whole_image_equals_numpy(dtype, shape):
+    info = np.iinfo(dtype)
+    x = np.random.default_rng(0).integers(info.min // 64, info.max // 64, shape).astype(dtype)
+    pooled = sum_pool(x, shape[1:3])
+    assert (pooled == x.sum((1, 2), dtype=np.int64, keepdims=True)).all()
+    assert pooled.dtype == (np.int32 if x.itemsize < 4 else np.int64)
+    assert (sum_pool(x.swapaxes(1, 2), shape[2:0:-1]) == pooled).all()
+
+
+def test_preallocated_outputs_are_filled_and_returned():
+    x = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3)).astype(np.uint8)
+    for kernel in ((4, 4), (2, 2)):
+        for pool in (sum_pool, max_pool):
+            expected = pool(x, kernel)
+            out = np.full_like(expected, 77)
+            assert pool(x, kernel, out=out) is out
+            assert (out == expected).all()
+            with pytest.raises(AdderHwError, match="out: found"):
+                pool(x, kernel, out=out[:1])
+    out = np.empty(x.shape, np.int32)
+    assert add(x, x, out=out) is out
+    assert (out == 2 * x.astype(int)).all()
+    with pytest.raises(AdderHwError, match="out: found"):
+        add(x, x, np.int64, out=out)
+
+
 def test_addition_widens_first_and_refuses_unequal_shapes():
     a, b = np.array([255, 255], np.uint8), np.array([127, -128], np.int8)
     assert add(a, b).tolist() == [382, 127]

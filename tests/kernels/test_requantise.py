@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 from adderhw.errors import AdderHwError
 from adderhw.fixed import Rounding
-from adderhw.kernels import Requant, pack_requant, requant_fits_int32, requantise, residual
+from adderhw.kernels import (
+    Requant,
+    bind_requantise,
+    bind_residual,
+    pack_requant,
+    requant_fits_int32,
+    requantise,
+    residual,
+)
 from tests import naive
 from tests.kernels.cases import requants
 
@@ -57,9 +65,71 @@ def test_a_residual_equals_its_three_steps(data, channels, identity, shifts):
     assert (residual(a, b, packed_b, pack_requant(last, 4096, np.uint8), np.uint8) == expected).all()
 
 
+@pytest.mark.parametrize("rounding", [Rounding.FLOOR, Rounding.HALF_UP, Rounding.HALF_AWAY])
+@pytest.mark.parametrize("channels", [5, 16, 48])
+@pytest.mark.parametrize("dtypes", [(np.int16, np.uint8), (np.int16, np.int16), (np.int32, np.int32)])
+def test_residuals_in_vector_lanes_equal_their_three_steps(rounding, channels, dtypes):
+    rng = np.random.default_rng(channels)
+    shape = (1, 7, 31, channels)  # several tables' length and a tail
+    a, b = (rng.integers(-2048 * (dtype != np.uint8), 256, shape).astype(dtype) for dtype in dtypes)
+    first, last = (
+        Requant(rng.integers(-90, 90, channels), rng.integers(-99, 99, channels), rng.integers(0, 9, channels),
+                rounding, *clip)
+        for clip in ((-2048, 2047), (0, 255))
+    )  # fmt: skip
+    packed = pack_requant(last, 4096, np.uint8)
+    packed_b = pack_requant(first, 2048, np.int16)
+    assert packed.mode == packed_b.mode == 1
+    for requant_b, steps in ((None, b), (packed_b, requantise(b, first, np.int16))):
+        expected = requantise(a.astype(np.int32) + steps, last, np.uint8)
+        assert (residual(a, b, requant_b, packed, np.uint8) == expected).all()
+        run = bind_residual(shape, *dtypes, requant_b, packed, np.uint8)
+        out = np.empty(shape, np.uint8)
+        assert run(a, b, out) is out
+        assert (out == expected).all()
+        assert (run(a, b) == expected).all()
+
+
+def test_a_bound_requantisation_equals_the_plain_one_and_refuses_other_arrays():
+    requant = pack_requant(Requant(*np.array([[3] * 7, [1] * 7, [2] * 7]), Rounding.HALF_EVEN, 0, 255), 999, np.uint8)
+    s = np.random.default_rng(0).integers(-999, 1000, (3, 11, 7)).astype(np.int32)
+    run = bind_requantise(s.shape, s.dtype, requant, np.uint8)
+    out = np.empty(s.shape, np.uint8)
+    assert run(s, out) is out
+    assert (out == requantise(s, requant, np.uint8)).all()
+    assert (run(s) == out).all()
+    for bad in (s[:2], s.astype(np.int64), s.transpose(1, 0, 2).copy().transpose(1, 0, 2)):
+        with pytest.raises(AdderHwError, match="requantise: found"):
+            run(bad)
+    for bad in (out[:2], out.astype(np.int8)):
+        with pytest.raises(AdderHwError, match="out: found"):
+            run(s, bad)
+    out.flags.writeable = False
+    with pytest.raises(AdderHwError, match="writeable"):
+        run(s, out)
+
+
+def test_a_bound_residual_refuses_other_arrays():
+    requant = pack_requant(Requant(*np.array([[3] * 7, [1] * 7, [2] * 7]), Rounding.FLOOR, 0, 255), 999, np.uint8)
+    a, b = np.zeros((2, 7), np.int16), np.zeros((2, 7), np.uint8)
+    run = bind_residual(a.shape, a.dtype, b.dtype, None, requant, np.uint8)
+    for bad in ((b, b), (a, a), (a[:1], b), (a, b[:1])):
+        with pytest.raises(AdderHwError, match="residual: found"):
+            run(*bad)
+
+
 def test_a_residual_refuses_unequal_shapes():
     with pytest.raises(AdderHwError, match="expected equal ones"):
         residual(np.zeros((1, 2), np.int16), np.zeros((1, 3), np.int16), None, None, np.uint8)
+
+
+def test_a_residual_refuses_requantisations_of_unequal_channels():
+    one, three = (
+        pack_requant(Requant(*np.ones((3, count), int), Rounding.FLOOR, 0, 9), 9, np.uint8) for count in (1, 3)
+    )
+    a = np.zeros((1, 3), np.int16)
+    with pytest.raises(AdderHwError, match="expected equal counts"):
+        residual(a, a, one, three, np.uint8)
 
 
 def test_int32_is_claimed_exactly_up_to_its_bound():
