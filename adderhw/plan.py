@@ -20,12 +20,12 @@ ALIGNMENT = 64  # bytes: a cache line, and a vector of AVX-512
 
 @dataclass(frozen=True)
 class Step:
-    """One call of a kernel: run(input arrays, output array, threads, stats); `nodes` names what it computes.
+    """One call of a kernel, made by bind (see Op.compile); `nodes` names what it computes.
 
     inputs, output: tensor names. dtype, shape: of the output as it is stored here, NHWC without the batch.
     """
 
-    run: Callable
+    bind: Callable
     inputs: tuple[str, ...]
     output: str
     dtype: np.dtype
@@ -63,13 +63,13 @@ class Plan:
 
     def _step(self, node, fusion, narrow):
         args = self.graph.args(node)
-        run = BY_NAME[node.op].compile(node, args, self.graph.tensors[node.output], self.options, fusion)
+        bind = BY_NAME[node.op].compile(node, args, self.graph.tensors[node.output], self.options, fusion)
         inputs = fusion.inputs if fusion else tuple(t.name for t in args if t is not None and t.value is None)
         output = fusion.output if fusion else node.output
         nodes = (node, *fusion.absorbed) if fusion else (node,)
         tensor = self.graph.tensors[output]
         dtype = storage_dtype(min(tensor.lowest, -129), tensor.highest) if output in narrow else tensor.dtype
-        return Step(run, inputs, output, dtype, channels_last_shape(tensor.shape[1:]), nodes)
+        return Step(bind, inputs, output, dtype, channels_last_shape(tensor.shape[1:]), nodes)
 
     def run(self, inputs):
         """Output name → array in ONNX layout (every tensor's with keep_all), for `inputs` name → array (N, …).
@@ -112,7 +112,7 @@ class Worker:
     """One thread's buffers, statistics and times."""
 
     def __init__(self, plan):
-        self.plan, self.views = plan, {}
+        self.plan, self.bound = plan, {}
         self.arena = np.empty(0, np.uint8)
         self.stats = {step.nodes[0].name: np.zeros(stats_size(step.nodes[0]), np.int64) for step in plan.steps}
         self.forget()
@@ -128,29 +128,40 @@ class Worker:
         return [self._pass(piece, threads) for piece in pieces]
 
     def _pass(self, piece, threads):
-        arrays = self._buffers(len(next(iter(piece.values()))))
+        images = len(next(iter(piece.values())))
+        key = images, threads
+        if key not in self.bound:
+            self.bound[key] = self._bind(images, threads)
+        inputs, calls, kept = self.bound[key]
         for name, array in piece.items():
-            arrays[name] = channels_last(array)
-        for i, step in enumerate(self.plan.steps):
+            np.copyto(inputs[name], array)
+        for i, call in enumerate(calls):
             start = perf_counter()
-            step.run(
+            call()
+            self.seconds[i] += perf_counter() - start
+        return {name: np.array(array, order="C") for name, array in kept.items()}
+
+    def _bind(self, images, threads):
+        """(inputs, calls, kept) of a pass: views in ONNX layout to write and to read, and the calls between."""
+        plan = self.plan
+        if len(self.arena) < images * plan.image_bytes + ALIGNMENT:
+            self.arena = np.empty(images * plan.image_bytes + ALIGNMENT, np.uint8)
+            self.bound.clear()
+        base = -self.arena.ctypes.data % ALIGNMENT
+        arrays = {
+            tensor.name: np.empty((images, *channels_last_shape(tensor.shape[1:])), tensor.dtype)
+            for tensor in plan.graph.inputs
+        }
+        for step in plan.steps:
+            arrays[step.output] = self._view(step, base + images * plan.offsets[step.output], images)
+        calls = [
+            step.bind(
                 [arrays[name] for name in step.inputs], arrays[step.output], threads, self.stats[step.nodes[0].name]
             )
-            self.seconds[i] += perf_counter() - start
-        return {name: channels_first(arrays[name]) for name in self.plan.kept}
-
-    def _buffers(self, images):
-        """Tensor name → the array that holds it for a pass of `images` images; views of one arena."""
-        if images not in self.views:
-            if len(self.arena) < images * self.plan.image_bytes:
-                self.arena = np.empty(images * self.plan.image_bytes + ALIGNMENT, np.uint8)
-                self.views.clear()
-            base = -self.arena.ctypes.data % ALIGNMENT
-            self.views[images] = {
-                step.output: self._view(step, base + images * self.plan.offsets[step.output], images)
-                for step in self.plan.steps
-            }
-        return self.views[images]
+            for step in plan.steps
+        ]
+        inputs = {tensor.name: channels_first(arrays[tensor.name]) for tensor in plan.graph.inputs}
+        return inputs, calls, {name: channels_first(arrays[name]) for name in plan.kept}
 
     def _view(self, step, start, images):
         shape = (images, *step.shape)
@@ -208,11 +219,6 @@ def channels_last_shape(shape):
     return (*shape[1:], shape[0]) if len(shape) == 3 else tuple(shape)
 
 
-def channels_last(array):
-    """(N, C, H, W) → (N, H, W, C), contiguous; other ranks as they are."""
-    return np.ascontiguousarray(np.moveaxis(array, 1, -1) if array.ndim == 4 else array)
-
-
 def channels_first(array):
-    """A copy of (N, H, W, C) as (N, C, H, W), contiguous; other ranks as they are."""
-    return np.array(np.moveaxis(array, -1, 1) if array.ndim == 4 else array, order="C")
+    """(N, H, W, C) as a view (N, C, H, W); other ranks as they are."""
+    return np.moveaxis(array, -1, 1) if array.ndim == 4 else array

@@ -11,6 +11,7 @@ from adderhw.onnx_reader import graph_of
 from adderhw.ort_check import OrtCheck
 from adderhw.plan import Plan
 from export.writer import model_of
+from tests.kernels.wide import emulated_avx512
 from tests.naive import CountingInt
 from tests.networks import evaluate, networks
 
@@ -36,6 +37,9 @@ def test_every_tensor_equals_the_oracle_and_onnxruntime_on_every_kernel_path(cas
         assert same(tensors, expected)
         fused = Plan(again, path=path, threads=2).run({"x": x})
         assert same(fused, expected)
+    if "avx512" not in paths():
+        with emulated_avx512():
+            assert same(Plan(again, path="portable", keep_all=True).run({"x": x}), expected)
     check = OrtCheck(model, again, threads=1)
     check.compare({"x": x}, tensors)
     assert check.mismatches == 0, str(check.first)

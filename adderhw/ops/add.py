@@ -1,9 +1,11 @@
 """Add: the sum of two integer tensors on one scale, as a residual connection adds its branches."""
 
+from functools import partial
+
 import numpy as np
 
 from adderhw.cost.events import event
-from adderhw.kernels import pack_requant, residual
+from adderhw.kernels import add, bind_residual, pack_requant
 from adderhw.ops.base import Op, other_work
 from adderhw.tensor import integer_tensor
 
@@ -32,18 +34,19 @@ class Add(Op):
         """One vectorised pass; with a Fusion the requantisations before and behind it are part of the pass."""
         if fusion is None:
 
-            def run(arrays, target, threads, stats):
-                np.add(*arrays, out=target)
+            def bind(arrays, target, threads, stats):
+                return partial(add, *arrays, target.dtype, out=target)
 
-            return run
+            return bind
 
         after = pack_requant(fusion.after, max(-out.lowest, out.highest), np.int32)
         before = fusion.before and pack_requant(fusion.before, fusion.before_bound, np.int32)
 
-        def run_fused(arrays, target, threads, stats):
-            residual(*arrays, before, after, target.dtype, out=target)
+        def bind_fused(arrays, target, threads, stats):
+            dtypes = [array.dtype for array in (*arrays, target)]
+            return partial(bind_residual(target.shape, *dtypes[:2], before, after, dtypes[2]), *arrays, target)
 
-        return run_fused
+        return bind_fused
 
     def work(self, node, args, out, options):
         """An addition per element, at the width of the sum."""

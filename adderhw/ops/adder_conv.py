@@ -1,10 +1,12 @@
 """AdderConvInteger: S = Σ |x_q − w_q| over the taps of a convolution (Chen 2020, on integers)."""
 
+from functools import partial
+
 import numpy as np
 
 from adderhw.cost.events import LayerWork, PaperCount, Tally, event
 from adderhw.fixed import bits_for
-from adderhw.kernels import Accumulator, adder_conv, pack_adder_conv
+from adderhw.kernels import Accumulator, bind_conv, pack_adder_conv
 from adderhw.ops.base import Attribute, Op, scalar, sum_type
 from adderhw.ops.convolution import (
     ABSOLUTE_DIFFERENCES,
@@ -67,13 +69,14 @@ class AdderConvInteger(Op):
         packed = pack_adder_conv(w.value, geometry(node), options.path, x_range=padded_range(node, x, zero))
         requant = fusion.after if fusion else None
 
-        def run(arrays, target, threads, stats):
-            adder_conv(
-                arrays[0], packed, zero, accumulator=accumulator, requant=requant, out_dtype=target.dtype, stats=stats,
-                out=target, threads=threads,
+        def bind(arrays, target, threads, stats):
+            run = bind_conv(
+                packed, arrays[0].shape, zero, accumulator=accumulator, requant=requant, out_dtype=target.dtype,
+                with_stats=True, threads=threads,
             )  # fmt: skip
+            return partial(run, arrays[0], target, stats)
 
-        return run
+        return bind
 
     def work(self, node, args, out, options):
         """Per tap a subtraction, an absolute value and an accumulation; the paper counts two additions."""

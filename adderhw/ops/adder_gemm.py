@@ -1,8 +1,10 @@
 """AdderGemmInteger: S = Σ |x_q − w_q| over the inputs of a fully connected adder layer."""
 
+from functools import partial
+
 import numpy as np
 
-from adderhw.kernels import Geometry, adder_conv, pack_adder_conv
+from adderhw.kernels import Geometry, bind_conv, pack_adder_conv
 from adderhw.ops.adder_conv import accumulator_of, adder_bound, adder_work, shared_grid
 from adderhw.ops.base import Attribute, Op, parameter, sum_type
 from adderhw.ops.convolution import matching_operands
@@ -52,13 +54,15 @@ class AdderGemmInteger(Op):
         accumulator = accumulator_of(out, options)
         requant = fusion.after if fusion else None
 
-        def run(arrays, target, threads, stats):
-            adder_conv(
-                arrays[0][:, None, None, :], packed, 0, accumulator=accumulator, requant=requant,
-                out_dtype=target.dtype, stats=stats, out=target[:, None, None, :], threads=threads,
+        def bind(arrays, target, threads, stats):
+            x, out = (array[:, None, None, :] for array in (arrays[0], target))
+            run = bind_conv(
+                packed, x.shape, 0, accumulator=accumulator, requant=requant, out_dtype=out.dtype,
+                with_stats=True, threads=threads,
             )  # fmt: skip
+            return partial(run, x, out, stats)
 
-        return run
+        return bind
 
     def work(self, node, args, out, options):
         """As an adder convolution with K taps per output."""

@@ -85,11 +85,11 @@ class Op:
         raise NotImplementedError
 
     def compile(self, node, args, out, options, fusion=None):
-        """A function run(arrays, target, threads, stats) that computes `node` into the array `target`.
+        """bind(arrays, target, threads, stats), which gives a call without arguments that computes `node`.
 
-        arrays: the activations it reads, parameters left out; all NHWC where of rank 4. threads: how many may share
-        the work. stats: int64, what the accumulator held at most so far (see Plan.stats). fusion: the Fusion of
-        this node, where the next nodes are computed in the same pass.
+        arrays, target: the activations that each call reads (parameters left out) and the array that it writes,
+        NHWC where of rank 4. threads: how many may share the work. stats: int64, what the accumulator held at most
+        so far (see Plan.stats). fusion: the Fusion of this node, where the next nodes are part of the same pass.
         """
         raise NotImplementedError
 

@@ -49,14 +49,19 @@ class QuantizeLinear(Op):
         value, zero = positive_scale(node, args[1]), scalar(node, args[2], "zero_point")
         low, high = out.lowest, out.highest
 
-        def run(arrays, target, threads, stats):
-            # float32 holds every integer of 16 bits, so nothing is lost before the cast.
-            scaled = arrays[0] / value
-            np.rint(scaled, out=scaled)
-            np.clip(scaled, low - zero, high - zero, out=scaled)
-            np.add(scaled, np.float32(zero), out=target, casting="unsafe")
+        def bind(arrays, target, threads, stats):
+            scaled = np.empty(target.shape, np.float32)
 
-        return run
+            def run():
+                # float32 holds every integer of 16 bits, so nothing is lost before the cast.
+                np.divide(arrays[0], value, out=scaled)
+                np.rint(scaled, out=scaled)
+                np.clip(scaled, low - zero, high - zero, out=scaled)
+                np.add(scaled, np.float32(zero), out=target, casting="unsafe")
+
+            return run
+
+        return bind
 
     def work(self, node, args, out, options):
         """Done by the host: no event."""
@@ -85,10 +90,13 @@ class DequantizeLinear(Op):
         """The same int32 difference and float32 product that onnxruntime does."""
         value, zero = positive_scale(node, args[1]), scalar(node, args[2], "zero_point")
 
-        def run(arrays, target, threads, stats):
-            np.multiply((arrays[0].astype(np.int32) - np.int32(zero)).astype(np.float32), value, out=target)
+        def bind(arrays, target, threads, stats):
+            def run():
+                np.multiply((arrays[0].astype(np.int32) - np.int32(zero)).astype(np.float32), value, out=target)
 
-        return run
+            return run
+
+        return bind
 
     def work(self, node, args, out, options):
         """Done by the host: no event."""

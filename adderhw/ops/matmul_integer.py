@@ -1,8 +1,10 @@
 """MatMulInteger: Σ (a − a_zero_point)(b − b_zero_point) of a linear layer (ONNX MatMulInteger, up to 16 bits)."""
 
+from functools import partial
+
 import numpy as np
 
-from adderhw.kernels import integer_conv, pack_integer_conv
+from adderhw.kernels import bind_conv, pack_integer_conv
 from adderhw.ops.adder_gemm import POINTWISE
 from adderhw.ops.base import Attribute, Op, integer_input, parameter, sum_type
 from adderhw.ops.conv_integer import mac_accumulator, mac_bounds, mac_operands, mac_work, sum_of_magnitudes
@@ -62,13 +64,15 @@ class MatMulInteger(Op):
         accumulator = mac_accumulator(node, out, options)
         requant = fusion.after if fusion else None
 
-        def run(arrays, target, threads, stats):
-            integer_conv(
-                arrays[0][:, None, None, :], packed, a_zero, accumulator=accumulator, requant=requant,
-                out_dtype=target.dtype, stats=stats, out=target[:, None, None, :], threads=threads,
+        def bind(arrays, target, threads, stats):
+            x, out = (array[:, None, None, :] for array in (arrays[0], target))
+            run = bind_conv(
+                packed, x.shape, a_zero, accumulator=accumulator, requant=requant, out_dtype=out.dtype,
+                with_stats=True, threads=threads,
             )  # fmt: skip
+            return partial(run, x, out, stats)
 
-        return run
+        return bind
 
     def work(self, node, args, out, options):
         """Per tap a multiplication and an accumulation, in both conventions."""

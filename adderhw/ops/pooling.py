@@ -1,5 +1,7 @@
 """MaxPoolInteger and SumPool: the exact halves of max and average pooling."""
 
+from functools import partial
+
 import numpy as np
 
 from adderhw.cost.events import event
@@ -53,10 +55,10 @@ class MaxPoolInteger(Op):
         """One vectorised pass."""
         kernel, strides, pads, _ = pool_geometry(node, args[0])
 
-        def run(arrays, target, threads, stats):
-            target[...] = max_pool(arrays[0], kernel, strides, pads)
+        def bind(arrays, target, threads, stats):
+            return partial(max_pool, arrays[0], kernel, strides, pads, out=target)
 
-        return run
+        return bind
 
     def work(self, node, args, out, options):
         """One comparison less than there are elements inside each window."""
@@ -117,10 +119,10 @@ class SumPool(Op):
         """One vectorised pass."""
         kernel, strides, _, _ = pool_geometry(node, args[0])
 
-        def run(arrays, target, threads, stats):
-            target[...] = sum_pool(arrays[0], kernel, strides, target.dtype)
+        def bind(arrays, target, threads, stats):
+            return partial(sum_pool, arrays[0], kernel, strides, target.dtype, out=target)
 
-        return run
+        return bind
 
     def work(self, node, args, out, options):
         """An accumulation per element of each window."""

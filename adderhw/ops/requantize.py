@@ -1,10 +1,12 @@
 """Requantize: q = clip(round_shift(S·M + C, n), qmin, qmax), one op for batch norm, bias, ReLU and scale change."""
 
+from functools import partial
+
 import numpy as np
 
 from adderhw.cost.events import event
 from adderhw.fixed import MAX_SHIFT, Rounding, bits_for
-from adderhw.kernels import Requant, pack_requant, requantise
+from adderhw.kernels import Requant, bind_requantise, pack_requant
 from adderhw.ops.base import STORAGE_TYPES, Attribute, Op, other_work, parameter, per_channel
 from adderhw.tensor import integer_tensor
 
@@ -117,10 +119,10 @@ class Requantize(Op):
         s = args[0]
         packed = pack_requant(requant_of(node, args), max(-s.lowest, s.highest), out.dtype)
 
-        def run(arrays, target, threads, stats):
-            requantise(arrays[0], packed, target.dtype, out=target)
+        def bind(arrays, target, threads, stats):
+            return partial(bind_requantise(target.shape, arrays[0].dtype, packed, target.dtype), arrays[0], target)
 
-        return run
+        return bind
 
     def work(self, node, args, out, options):
         """The product in its realisation, the constant, the rounding, the shift and the two comparisons of the clip."""

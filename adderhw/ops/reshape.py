@@ -24,13 +24,16 @@ class Flatten(Op):
         """From NHWC back to ONNX's order, then the new shape."""
         shape = out.shape[1:]
 
-        def run(arrays, target, threads, stats):
-            (array,) = arrays
-            turned = np.moveaxis(array, -1, 1) if array.ndim == 4 else array
-            turned = np.ascontiguousarray(turned).reshape(len(array), *shape)
-            target[...] = np.moveaxis(turned, 1, -1) if turned.ndim == 4 else turned
+        def bind(arrays, target, threads, stats):
+            (x,) = (np.moveaxis(array, -1, 1) if array.ndim == 4 else array for array in arrays)
+            turned = np.moveaxis(target, -1, 1) if target.ndim == 4 else target
 
-        return run
+            def run():
+                turned[...] = x.reshape(len(x), *shape)
+
+            return run
+
+        return bind
 
     def work(self, node, args, out, options):
         """Wiring: no event."""
