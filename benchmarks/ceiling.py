@@ -1,5 +1,9 @@
 """What the core can do at most: the kernel's two instructions on registers only, no loads, no stores."""
 
+from concurrent.futures import ThreadPoolExecutor
+from statistics import median
+from time import perf_counter
+
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
@@ -39,7 +43,7 @@ def _absolute_differences(typing_context, kind, rounds):
     return signature, generate
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def run(kind, rounds):
     """Runs the loop; returns something that depends on all of it."""
     return _absolute_differences(kind, rounds)
@@ -48,6 +52,21 @@ def run(kind, rounds):
 def differences_per_round(kind):
     """Absolute differences in one round of `run`."""
     return ACCUMULATORS[kind.__name__] * 8 * kind.lanes
+
+
+def rate(path, threads, rounds=1_000_000, repeats=9):
+    """Median absolute differences per second of `threads` threads together; None for a path without SAD tiles."""
+    kind = KINDS.get(path)
+    if kind is None:
+        return None
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda _: run(kind(), 1), range(threads)))
+        times = []
+        for _ in range(repeats):
+            start = perf_counter()
+            list(pool.map(lambda _: run(kind(), rounds), range(threads)))
+            times.append(perf_counter() - start)
+    return threads * rounds * differences_per_round(kind) / median(times)
 
 
 KINDS = {"avx2": Sad256, "avx512": Sad512}

@@ -76,4 +76,6 @@ def int8_cnn_session(threads, seed=0):
         )  # fmt: skip
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        # its threads spin during a run but not after it, when the other side of the pair has the machine
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

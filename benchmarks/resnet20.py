@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from adderhw.plan import Plan
+from benchmarks import ceiling
 from benchmarks.onnxruntime_cnn import int8_cnn_session
 from benchmarks.timing import cpu_name, median_ratio, paired, print_table, write_json
 from export.from_torch import export_module
@@ -81,6 +82,9 @@ def main():
     path = Plan(graph, path=arguments.path).options.path
     print(f"{cpu_name()}, path {path}, medians of paired runs; int8 CNN by onnxruntime (QDQ, per channel)")
     print_table(rows)
+    for threads in arguments.threads:
+        if rate := ceiling.rate(path, threads):
+            print(f"machine's ceiling on {threads} threads, registers only: {rate / 1e9:.0f} G absolute differences/s")
     print("share of the simulator's time")
     for layer in layers:
         text = ", ".join(f"{name} {value:.1%}" for name, value in layer.items() if name not in ("batch", "threads"))
