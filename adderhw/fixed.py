@@ -85,7 +85,7 @@ def bits_for(low, high):
     """(bits, signed) of the narrowest format that holds every integer in [low, high]."""
     if low >= 0:
         return max(1, int(high).bit_length()), False
-    return max(int(high).bit_length(), (-int(low) - 1).bit_length()) + 1, True
+    return max(max(0, int(high)).bit_length(), (-int(low) - 1).bit_length()) + 1, True
 
 
 def round_shift(t, n, rounding):

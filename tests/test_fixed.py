@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from adderhw.errors import ModelError
@@ -59,6 +59,8 @@ def test_storage_is_the_smallest_that_holds_the_format(bits, signed):
 
 
 @given(st.integers(-(2**40), 2**40), st.integers(0, 2**40))
+@example(-1, 0)
+@example(-8, 0)
 def test_bits_for_is_the_narrowest_format(low, span):
     bits, signed = bits_for(low, low + span)
     fmt = Format(bits, signed)
