@@ -25,8 +25,10 @@ from adderhw.kernels.requantise import (
     requant_fits_int32,
 )
 
-ADDER_KINDS = {"avx512": compiled.Sad512, "avx2": compiled.Sad256}
-INTEGER_KINDS = {"avx512": compiled.Multiply512, "avx2": compiled.Multiply256}
+ADDER_KINDS = {"vnni": compiled.Sad512, "avx512": compiled.Sad512, "avx2": compiled.Sad256}
+WIDE_ADDER_KINDS = {"vnni": compiled.Max512}  # where their wider tiles waste no more channels
+INTEGER_KINDS = {"vnni": compiled.Multiply512, "avx512": compiled.Multiply512, "avx2": compiled.Multiply256}
+BYTE_KINDS = {"vnni": compiled.Dot512}  # where every w − w_zero_point is an int8
 EXACT = Accumulator()
 BLOCK_BYTES = 16 * 1024  # of sums finished together: half of a first-level data cache
 MIN_BLOCK, MAX_BLOCK = 48, 512  # positions: fewer would stream the weights too often
@@ -37,6 +39,7 @@ REMEMBERED = 16  # bound calls per layer
 FLIPS = {"uint8": 0, "int8": 0x80, "uint16": 0, "int16": 0x8000}
 NO_LIMIT = (-(2**63), 2**63 - 1)
 NO_STATS = np.zeros(0, np.int64)
+NO_CONSTANTS = np.zeros(0, np.int32)
 EMPTY_STATS = {
     0: NO_STATS,
     2: np.array([NO_LIMIT[0], 0], np.int64),
@@ -51,6 +54,7 @@ class PackedConv:
 
     shape: (O, C / groups, kh, kw). bound: exact largest |sum| of each output channel, Python integers (O,).
     signed: of the sums. flip: the sign bit of a signed x, which xor turns into order-preserving unsigned; else 0.
+    weight_sums: Σ w of each channel as laid out, int64 (O,).
     bound_calls: bind_conv of the last calls by input shape, zero point, threads, Requant and accumulator.
     """
 
@@ -62,6 +66,7 @@ class PackedConv:
     bound: tuple[int, ...]
     signed: bool
     flip: int
+    weight_sums: np.ndarray
     bound_calls: dict = field(default_factory=dict, repr=False)
 
 
@@ -95,6 +100,8 @@ INT8, INT16, INT32, INT64 = (np.empty(0, dtype) for dtype in (np.uint8, np.int16
 SCRATCH = {
     compiled.Sad256: Scratch(INT8, INT32),
     compiled.Sad512: Scratch(INT8, INT32),
+    compiled.Max512: Scratch(INT8, INT32),
+    compiled.Dot512: Scratch(INT8, INT32),
     compiled.Multiply256: Scratch(INT16, INT32),
     compiled.Multiply512: Scratch(INT16, INT32),
     compiled.Distance32: Scratch(INT32, INT32),
@@ -107,11 +114,6 @@ SCRATCH = {
 def _unit_elements(kind):
     """Elements of the padded input in one unit of the reduction: 8 bytes, 2 int16 or 1 int32."""
     return kind.unit.width // (8 * SCRATCH[kind].padded.itemsize)
-
-
-def _stored_lanes(kind):
-    """Sums that one store writes: vpsadbw's int64 lanes are stored as pairs of int32."""
-    return kind.lanes * (kind.unit.width // 32)
 
 
 def _tile_channels(kind):
@@ -158,9 +160,23 @@ def pack_adder_conv(w, geometry, path=None, x_range=None):
     exact32 = max(bound) < 2**31
     kind = compiled.Distance32 if exact32 else compiled.Distance64
     if exact32 and w.dtype.itemsize == 1:
-        kind = ADDER_KINDS.get(path, kind)
-    laid_out = _lay_out(wide + FLIPS[w.dtype.name], geometry.groups, kind)
-    return PackedAdderConv(kind, geometry, w.shape, w.dtype, laid_out, bound, False, FLIPS[w.dtype.name])
+        kind = _adder_kind(path, len(w) // geometry.groups, kind)
+    wide += FLIPS[w.dtype.name]
+    laid_out = _lay_out(wide, geometry.groups, kind)
+    return PackedAdderConv(
+        kind, geometry, w.shape, w.dtype, laid_out, bound, False, FLIPS[w.dtype.name], _weight_sums(wide)
+    )
+
+
+def _adder_kind(path, outputs, portable):
+    """The tile for `outputs` channels of a group: the wide one unless more of its channels would be idle."""
+    narrow = ADDER_KINDS.get(path, portable)
+    wide = WIDE_ADDER_KINDS.get(path, narrow)
+    return min((narrow, wide), key=lambda kind: (-outputs % _tile_channels(kind), -_tile_channels(kind)))
+
+
+def _weight_sums(w):
+    return w.reshape(len(w), -1).sum(1)
 
 
 def pack_integer_conv(w, w_zero_point, geometry, path=None, x_dtype=np.uint8, x_range=None):
@@ -180,9 +196,24 @@ def pack_integer_conv(w, w_zero_point, geometry, path=None, x_dtype=np.uint8, x_
     exact32 = max(bound) < 2**31
     kind = compiled.Product32 if exact32 else compiled.Product64
     if exact32 and w.dtype.itemsize == x_dtype.itemsize == 1:
-        kind = INTEGER_KINDS.get(path, kind)
+        kinds = BYTE_KINDS if wide.min() >= -128 and wide.max() <= 127 else INTEGER_KINDS
+        kind = kinds.get(path, INTEGER_KINDS.get(path, kind))
     laid_out = _lay_out(wide, geometry.groups, kind)
-    return PackedIntegerConv(kind, geometry, w.shape, x_dtype, laid_out, bound, True, FLIPS[x_dtype.name])
+    return PackedIntegerConv(
+        kind, geometry, w.shape, x_dtype, laid_out, bound, True, FLIPS[x_dtype.name], _weight_sums(wide)
+    )
+
+
+def _constants(packed, zero_point):
+    """int32 (groups · tile channels,): what each channel's accumulator starts with (see compiled.Tile)."""
+    if not packed.kind.constant:
+        return NO_CONSTANTS
+    per_weight = zero_point + packed.flip if packed.signed else 1
+    groups, tile = packed.geometry.groups, _tile_channels(packed.kind)
+    outputs = packed.shape[0] // groups
+    constants = np.zeros((groups, -(-outputs // tile) * tile), np.int64)
+    constants[:, :outputs] = -per_weight * packed.weight_sums.reshape(groups, outputs)
+    return constants.reshape(-1).astype(np.int32)
 
 
 def _taps(packed, row):
@@ -250,24 +281,26 @@ def _tables(packed, requant, accumulator, out_dtype, repeats):
     return pack_tables(requant, requant_fits_int32(packed.bound, requant), repeats)
 
 
-def _check_shape(shape, packed, fill):
+def _check_shape(shape, packed, zero_point):
     channels = packed.shape[1] * packed.geometry.groups
     if len(shape) != 4 or shape[3] != channels:
         raise AdderHwError(f"convolution: found input {shape}, expected {packed.x_dtype} (N, H, W, {channels})")
-    if not packed.signed and not 0 <= fill < 1 << 8 * packed.x_dtype.itemsize:
-        raise AdderHwError(f"convolution: found zero point {fill - packed.flip}, expected a value of {packed.x_dtype}")
+    if not 0 <= zero_point + packed.flip < 1 << 8 * packed.x_dtype.itemsize:
+        raise AdderHwError(f"convolution: found zero point {zero_point}, expected a value of {packed.x_dtype}")
 
 
-def _prepare(packed, shape, x_zero_point, fill, accumulator, requant, out_dtype, track, threads):
+def _prepare(packed, shape, zero_point, accumulator, requant, out_dtype, track, threads):
     """Settles everything about a call but the values; see Prepared."""
-    _check_shape(shape, packed, fill)
+    _check_shape(shape, packed, zero_point)
     kind, geometry = packed.kind, packed.geometry
     outputs, group_channels, kernel_h, kernel_w = packed.shape
     batch, height, width, channels = shape
     out_h, out_w = geometry.output_hw(height, width, kernel_h, kernel_w)
     elements, flip = _unit_elements(kind), packed.flip
     padded_channels = -(-group_channels // elements) * elements
-    shift = x_zero_point + flip if packed.signed else 0
+    shift, fill = zero_point + flip, 0  # the zero point is subtracted when x is copied, or else padding holds it
+    if kind.constant or not packed.signed:
+        shift, fill = fill, shift
     same_type = SCRATCH[kind].padded.dtype == np.uint8 == packed.x_dtype
     copy = not same_type or any(geometry.pads) or padded_channels != group_channels
     padded_width = (out_w - 1) * geometry.strides[1] + geometry.dilations[1] * (kernel_w - 1) + 1
@@ -288,8 +321,10 @@ def _prepare(packed, shape, x_zero_point, fill, accumulator, requant, out_dtype,
     run, run_step, run_tables, repeats = _runs(packed, requant)
     low, high, limited = _limits(packed, accumulator)
     tables = _tables(packed, requant, accumulator, out_dtype, repeats)
+    whole = tiles * tile * geometry.groups == outputs
     plain = tables.mode == 0 and not track and max(packed.bound) <= high
-    direct = plain and tiles * tile * geometry.groups == outputs and out_dtype == SCRATCH[kind].sums.dtype
+    direct = plain and whole and out_dtype == SCRATCH[kind].sums.dtype
+    fused = whole and tables.mode == 1 and not tables.corrected and not limited
     taps = _taps(packed, row)
     layout = compiled.Layout(
         batch=batch, height=height, width=width, channels=channels, groups=geometry.groups,
@@ -300,13 +335,16 @@ def _prepare(packed, shape, x_zero_point, fill, accumulator, requant, out_dtype,
         flip=flip, shift=shift, fill=fill, unit_images=images, unit_rows=rows, units_per_band=-(-out_h // rows),
         block=block, limit_low=low, limit_high=high, limited=limited, saturate=int(accumulator.saturate),
         track=int(track), mode=tables.mode, direct=int(direct), corrected=tables.corrected,
-        qmin=tables.qmin, qmax=tables.qmax, run=run, run_step=run_step, run_tables=run_tables,
+        fused=int(fused), qmin=tables.qmin, qmax=tables.qmax, run=run, run_step=run_step, run_tables=run_tables,
+        kernel_h=kernel_h, kernel_w=kernel_w, dilation_h=geometry.dilations[0], dilation_w=geometry.dilations[1],
+        row_pixels=row // pixel,
     )  # fmt: skip
     units = -(-batch // images) * layout.units_per_band
     positions = _positions(geometry, images, rows, out_w, image, row, pixel)
     scratch, layout = SCRATCH[kind], np.array(layout, np.int64)
     constants = (
-        scratch.padded, packed.w, taps, positions, scratch.sums, tables.table32, tables.table64, layout,
+        scratch.padded, packed.w, taps, positions, positions // pixel, _constants(packed, zero_point), scratch.sums, tables.table32,
+        tables.table64, layout,
     )  # fmt: skip
     shape = (batch, out_h, out_w, outputs)
     return Prepared(max(1, min(threads, units)), kind(), units, constants, tables, shape)
@@ -321,10 +359,9 @@ def bind_conv(
     Raises AdderHwError as they do, at once for all but the arrays; `run` for arrays of another shape, dtype or layout.
     """
     out_dtype, threads = np.dtype(out_dtype), threads or numba.get_num_threads()
-    x_zero_point, fill = (int(zero_point), 0) if packed.signed else (0, int(zero_point) + packed.flip)
     stats_shape = (3 if packed.signed else 2,) if with_stats else (0,)
     x_shape = tuple(x_shape)
-    prepared = _prepare(packed, x_shape, x_zero_point, fill, accumulator, requant, out_dtype, with_stats, threads)
+    prepared = _prepare(packed, x_shape, int(zero_point), accumulator, requant, out_dtype, with_stats, threads)
     threads, kind, units, constants, _, out_shape = prepared
     x_dtype = packed.x_dtype
     unsigned = UNSIGNED[x_dtype.itemsize] if packed.flip else None
