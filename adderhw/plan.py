@@ -10,7 +10,7 @@ import numpy as np
 from adderhw.errors import ModelError
 from adderhw.fixed import storage_dtype
 from adderhw.fusion import find_fusions
-from adderhw.kernels import choose_path
+from adderhw.kernels import Program, choose_path
 from adderhw.ops import BY_NAME
 from adderhw.ops.base import EXACT, Node, RunOptions
 
@@ -38,16 +38,19 @@ class Plan:
 
     path: kernel path, None for the fastest here. accumulator: the adder layers' Accumulator (of every layer
     with accumulate_all). keep_all: every tensor is computed and kept, so nothing is fused. threads: images are
-    shared between so many threads; a batch of fewer images shares the rows of each layer.
+    shared between so many threads; a batch of fewer images shares the rows of each layer. timed: steps are run one
+    by one from Python and their times kept (see seconds), which costs about a microsecond a step.
     """
 
-    def __init__(self, graph, *, path=None, accumulator=EXACT, accumulate_all=False, keep_all=False, threads=1):
+    def __init__(
+        self, graph, *, path=None, accumulator=EXACT, accumulate_all=False, keep_all=False, threads=1, timed=False
+    ):
         self.graph = graph
         self.options = RunOptions(choose_path(path), accumulator, accumulate_all)
         self.kept = tuple(graph.tensors if keep_all else graph.outputs)
         self.kept = tuple(name for name in self.kept if graph.tensors[name].value is None)
         self.fused = not keep_all
-        self.threads = threads
+        self.threads, self.timed = threads, timed
         self.steps = tuple(self._steps())
         self.offsets, self.image_bytes = lay_out(self.steps, self.kept)
         self.workers = [Worker(self) for _ in range(threads)]
@@ -91,7 +94,7 @@ class Plan:
 
     def stats(self, node):
         """[largest, overflows] of an adder layer's exact sums so far; [largest, smallest, overflows] of signed ones."""
-        rows = np.stack([worker.stats[node.name] for worker in self.workers])
+        rows = np.concatenate([worker.stats[node.name] for worker in self.workers])
         merged = rows.max(axis=0)
         merged[-1] = rows[:, -1].sum()
         if len(merged) == 3:
@@ -99,7 +102,7 @@ class Plan:
         return merged
 
     def seconds(self):
-        """Seconds spent in each of `steps` so far, all threads together."""
+        """Seconds spent in each of `steps` so far, all workers together; zeros unless the plan is timed."""
         return [sum(times) for times in zip(*(worker.seconds for worker in self.workers), strict=True)]
 
     def forget(self):
@@ -114,7 +117,9 @@ class Worker:
     def __init__(self, plan):
         self.plan, self.bound = plan, {}
         self.arena = np.empty(0, np.uint8)
-        self.stats = {step.nodes[0].name: np.zeros(stats_size(step.nodes[0]), np.int64) for step in plan.steps}
+        self.stats = {
+            step.nodes[0].name: np.zeros((plan.threads, stats_size(step.nodes[0])), np.int64) for step in plan.steps
+        }
         self.forget()
 
     def forget(self):
@@ -132,36 +137,40 @@ class Worker:
         key = images, threads
         if key not in self.bound:
             self.bound[key] = self._bind(images, threads)
-        inputs, calls, kept = self.bound[key]
+        inputs, programs, kept = self.bound[key]
         for name, array in piece.items():
             np.copyto(inputs[name], array)
-        for i, call in enumerate(calls):
+        for i, program in enumerate(programs):
             start = perf_counter()
-            call()
+            program.run()
             self.seconds[i] += perf_counter() - start
         return {name: np.array(array, order="C") for name, array in kept.items()}
 
     def _bind(self, images, threads):
-        """(inputs, calls, kept) of a pass: views in ONNX layout to write and to read, and the calls between."""
+        """(inputs, programs, kept) of a pass: views in ONNX layout to write and to read, and what runs between."""
         plan = self.plan
         if len(self.arena) < images * plan.image_bytes + ALIGNMENT:
             self.arena = np.empty(images * plan.image_bytes + ALIGNMENT, np.uint8)
             self.bound.clear()
         base = -self.arena.ctypes.data % ALIGNMENT
-        arrays = {
-            tensor.name: np.empty((images, *channels_last_shape(tensor.shape[1:])), tensor.dtype)
-            for tensor in plan.graph.inputs
-        }
+        arrays, inputs = {}, {}
+        for tensor in plan.graph.inputs:
+            shape = tensor.shape[1:] if tensor.is_float else channels_last_shape(tensor.shape[1:])
+            arrays[tensor.name] = np.empty((images, *shape), tensor.dtype)
+            inputs[tensor.name] = arrays[tensor.name] if tensor.is_float else channels_first(arrays[tensor.name])
+        views = dict(inputs)
         for step in plan.steps:
             arrays[step.output] = self._view(step, base + images * plan.offsets[step.output], images)
-        calls = [
+            views[step.output] = channels_first(arrays[step.output])
+        steps = [
             step.bind(
-                [arrays[name] for name in step.inputs], arrays[step.output], threads, self.stats[step.nodes[0].name]
+                [arrays[name] for name in step.inputs], arrays[step.output], threads,
+                self.stats[step.nodes[0].name][:threads],
             )
             for step in plan.steps
-        ]
-        inputs = {tensor.name: channels_first(arrays[tensor.name]) for tensor in plan.graph.inputs}
-        return inputs, calls, {name: channels_first(arrays[name]) for name in plan.kept}
+        ]  # fmt: skip
+        programs = [Program([step], threads) for step in steps] if plan.timed else [Program(steps, threads)]
+        return inputs, programs, {name: views[name] for name in plan.kept}
 
     def _view(self, step, start, images):
         shape = (images, *step.shape)

@@ -4,23 +4,25 @@ from adderhw.kernels.convolution import (
     PackedAdderConv,
     PackedIntegerConv,
     adder_conv,
-    bind_conv,
+    conv_step,
     integer_conv,
     pack_adder_conv,
     pack_integer_conv,
 )
+from adderhw.kernels.edges import copy_step, dequantise_step, quantise_step
 from adderhw.kernels.geometry import Geometry
 from adderhw.kernels.paths import choose_path, paths
-from adderhw.kernels.pooling import add, max_pool, sum_pool
+from adderhw.kernels.pooling import add, max_pool, sum_image_step, sum_pool
+from adderhw.kernels.program import Program, Step
 from adderhw.kernels.requantise import (
     Accumulator,
     Requant,
-    bind_requantise,
-    bind_residual,
     pack_requant,
     requant_fits_int32,
     requantise,
+    requantise_step,
     residual,
+    residual_step,
 )
 
 __all__ = [
@@ -28,21 +30,27 @@ __all__ = [
     "Geometry",
     "PackedAdderConv",
     "PackedIntegerConv",
+    "Program",
     "Requant",
+    "Step",
     "add",
     "adder_conv",
-    "bind_conv",
-    "bind_requantise",
-    "bind_residual",
     "choose_path",
+    "conv_step",
+    "copy_step",
+    "dequantise_step",
     "integer_conv",
     "max_pool",
     "pack_adder_conv",
     "pack_integer_conv",
     "pack_requant",
     "paths",
+    "quantise_step",
     "requant_fits_int32",
     "requantise",
+    "requantise_step",
     "residual",
+    "residual_step",
+    "sum_image_step",
     "sum_pool",
 ]

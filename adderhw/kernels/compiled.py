@@ -8,11 +8,12 @@ the reduction runs over a table of offsets. Each lane belongs to one output chan
 lanes. Which instruction a tile uses is chosen by the *type* of the `kind` argument, at compile time.
 """
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, typeof, types
+from numba import carray, cfunc, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -85,10 +86,12 @@ class Tile(NamedTuple):
     accumulate: LLVM code of one step of the reduction. unit: what one step reads of x, as an integer of that width;
     lane, lanes: of an accumulator; positions, vectors: of the tile; signed: whether sums can be negative.
     constant: accumulators start at a constant per channel; less_window: less the sum of the window's inputs.
+    scratch, sums: dtypes of the padded input and of stored sums.
     """
 
     tag: int = 0
     signed = constant = less_window = False
+    scratch, sums = np.int32, np.int32
 
 
 class Sad256(Tile):
@@ -99,6 +102,7 @@ class Sad256(Tile):
     """
 
     accumulate = staticmethod(_sad("llvm.x86.avx2.psad.bw"))
+    scratch = np.uint8
     unit, lane, lanes, positions, vectors = I64, I64, 4, 6, 2
 
 
@@ -110,6 +114,7 @@ class Sad512(Tile):
     """
 
     accumulate = staticmethod(_sad("llvm.x86.avx512.psad.bw.512"))
+    scratch = np.uint8
     unit, lane, lanes, positions, vectors = I64, I64, 8, 8, 2
 
 
@@ -122,6 +127,7 @@ class Max512(Tile):
 
     constant = less_window = True
     accumulate = staticmethod(_twice_the_larger)
+    scratch = np.uint8
     unit, lane, lanes, positions, vectors = I32, I32, 16, 8, 2
 
 
@@ -130,6 +136,7 @@ class Dot512(Tile):
 
     signed = constant = True
     accumulate = staticmethod(_multiply_bytes)
+    scratch = np.uint8
     unit, lane, lanes, positions, vectors = I32, I32, 16, 8, 1
 
 
@@ -138,6 +145,7 @@ class Multiply256(Tile):
 
     signed = True
     accumulate = staticmethod(_multiply_pairs("llvm.x86.avx2.pmadd.wd"))
+    scratch = np.int16
     unit, lane, lanes, positions, vectors = I32, I32, 8, 4, 2
 
 
@@ -146,6 +154,7 @@ class Multiply512(Tile):
 
     signed = True
     accumulate = staticmethod(_multiply_pairs("llvm.x86.avx512.pmaddw.d.512"))
+    scratch = np.int16
     unit, lane, lanes, positions, vectors = I32, I32, 16, 8, 1
 
 
@@ -160,6 +169,7 @@ class Distance64(Tile):
     """|x − w| of int32 values in int64 sums, no instruction named: any CPU."""
 
     accumulate = staticmethod(_absolute_difference)
+    sums = np.int64
     unit, lane, lanes, positions, vectors = I32, I64, 8, 4, 1
 
 
@@ -176,6 +186,7 @@ class Product64(Tile):
 
     signed = True
     accumulate = staticmethod(_product)
+    sums = np.int64
     unit, lane, lanes, positions, vectors = I32, I64, 8, 4, 1
 
 
@@ -929,78 +940,300 @@ def _merge(statistics, stats):
     stats[-1] += statistics[2]
 
 
-def entry_point(function, arguments):
-    """The machine code of a jitted function for arguments of these types, which it no longer checks.
+@intrinsic
+def _void(typing_context, address):
+    """The pointer to an address."""
 
-    Calling it spares the dispatcher's look-up of the types: 1.1 of 2.1 µs for the 14 arguments of `convolve`.
+    def generate(context, builder, signature, values):
+        return builder.inttoptr(values[0], I8.as_pointer())
+
+    return types.voidptr(types.int64), generate
+
+
+FRAME = 40  # int64 of a frame: what a step's machine code is told; arrays are (address, elements)
+STEP = types.void(types.int64, types.int64, types.int64, types.int64)  # frame's address, first unit, last, thread
+
+
+@cache
+def convolve_step(kind, x_dtype, out_dtype):
+    """Machine code of a convolution's units first … last − 1, by Tile class and dtypes, and what it is told.
+
+    Frame: (address, size) of x, w, taps, positions, pixel_of, constants, table32, table64 (columns for a size),
+    layout, out, and of the statistics of thread 0: int64, size 0, 2 or 3 (see _merge), the threads' one after another.
     """
-    return function.compile(tuple(typeof(argument) for argument in arguments))
+    scratch_dtype, sums_dtype = kind.scratch, kind.sums
+
+    @cfunc(STEP, cache=True)
+    def step(frame, first, last, thread):
+        f = carray(_void(frame), (FRAME,), np.int64)
+        x, w = carray(_void(f[0]), (f[1],), x_dtype), carray(_void(f[2]), (f[3],), np.uint8)
+        taps, positions = carray(_void(f[4]), (f[5],), np.int64), carray(_void(f[6]), (f[7],), np.int64)
+        pixel_of, constants = carray(_void(f[8]), (f[9],), np.int64), carray(_void(f[10]), (f[11],), np.int32)
+        table32, table64 = carray(_void(f[12]), (6, f[13]), np.int32), carray(_void(f[14]), (6, f[15]), np.int64)
+        layout, out = carray(_void(f[16]), (f[17],), np.int64), carray(_void(f[18]), (f[19],), out_dtype)
+        stats = carray(_void(f[20] + 8 * thread * f[21]), (f[21],), np.int64)
+        statistics, peaks = np.zeros(3, np.int64), np.empty(2 * LANES, np.int32)
+        like, sums_like = np.empty(0, scratch_dtype), np.empty(0, sums_dtype)
+        for unit in range(first, last):
+            _unit(
+                kind(0), unit, x, like, w, taps, positions, pixel_of, constants, sums_like, table32, table64, layout,
+                out, statistics, peaks,
+            )  # fmt: skip
+            if stats.size:
+                _merge(statistics, stats)
+
+    return step
 
 
-@njit(cache=True, nogil=True)
-def convolve(
-    kind, first, last, x, like, w, taps, positions, pixel_of, constants, sums_like, table32, table64, layout, out, stats
-):
-    """Units first … last − 1; kind: a Tile; x, out: contiguous NHWC; stats: int64, size 0, 2 or 3 (see _merge).
+@cache
+def requantise_step(s_dtype, out_dtype):
+    """Machine code of a requantisation; a unit is one table's length of elements.
 
-    Threads call it for disjoint units without the GIL. `prange` would do the same at twice the compile time
-    (17 s for one signature, against 8 s), and would need a second function: Numba's cache ignores `parallel`.
+    Frame: (address, size) of s, out, table32, table64 (columns for a size), then mode (1: int32, 2: int64),
+    corrected, qmin, qmax.
     """
-    x, out = x.reshape(-1), out.reshape(-1)
-    statistics, peaks = np.zeros(3, np.int64), np.empty(2 * LANES, np.int32)
-    for unit in range(first, last):
-        _unit(
-            kind, unit, x, like, w, taps, positions, pixel_of, constants, sums_like, table32, table64, layout, out,
-            statistics, peaks,
-        )  # fmt: skip
-        if stats.size:
-            _merge(statistics, stats)
+
+    @cfunc(STEP, cache=True)
+    def step(frame, first, last, thread):
+        f = carray(_void(frame), (FRAME,), np.int64)
+        s, out = carray(_void(f[0]), (f[1],), s_dtype), carray(_void(f[2]), (f[3],), out_dtype)
+        table32, table64 = carray(_void(f[4]), (6, f[5]), np.int32), carray(_void(f[6]), (6, f[7]), np.int64)
+        columns = max(f[5], f[7])
+        for unit in range(first, last):
+            at = unit * columns
+            size = min(columns, s.size - at)
+            _requantise(s, at, size, f[8], f[9], f[10], f[11], table32, table64, 0, out, at)
+
+    return step
+
+
+@cache
+def residual_step(a_dtype, b_dtype, out_dtype):
+    """Machine code of requantise(a + requantise(b)); a unit is one table's length of elements.
+
+    Frame: (address, size) of a, b, out, table32 and table64 of b, table32 and table64 of the sum (columns for a
+    size), then mode (0: b as it is, 1: int32, 2: int64), corrected, qmin, qmax of b, and those of the sum.
+    """
+
+    @cfunc(STEP, cache=True)
+    def step(frame, first, last, thread):
+        f = carray(_void(frame), (FRAME,), np.int64)
+        a, b = carray(_void(f[0]), (f[1],), a_dtype), carray(_void(f[2]), (f[3],), b_dtype)
+        out = carray(_void(f[4]), (f[5],), out_dtype)
+        table32_b, table64_b = carray(_void(f[6]), (6, f[7]), np.int32), carray(_void(f[8]), (6, f[9]), np.int64)
+        table32, table64 = carray(_void(f[10]), (6, f[11]), np.int32), carray(_void(f[12]), (6, f[13]), np.int64)
+        mode_b, corrected_b, qmin_b, qmax_b = f[14], f[15], f[16], f[17]
+        mode, corrected, qmin, qmax = f[18], f[19], f[20], f[21]
+        columns = max(f[11], f[13])
+        low, high, low_b, high_b = np.int32(qmin), np.int32(qmax), np.int32(qmin_b), np.int32(qmax_b)
+        in_lanes = mode == 1 and mode_b != 2 and not corrected and not corrected_b
+        for unit in range(first, last):
+            start = unit * columns
+            size = min(columns, a.size - start)
+            done = 0
+            if in_lanes:
+                done = size // LANES * LANES
+                if mode_b == 1:
+                    _residual_lanes(a, b, start, size, table32_b, low_b, high_b, table32, low, high, out)
+                else:
+                    _residual_lanes(a, b, start, size, None, low_b, high_b, table32, low, high, out)
+            if done < size:
+                rest, at = size - done, start + done
+                sums = np.empty(rest, np.int32)
+                _requantise(b, at, rest, mode_b, corrected_b, qmin_b, qmax_b, table32_b, table64_b, done, sums, 0)
+                for i in range(rest):
+                    sums[i] += a[at + i]
+                _requantise(sums, 0, rest, mode, corrected, qmin, qmax, table32, table64, done, out, at)
+
+    return step
+
+
+@cache
+def sum_pixels_step(x_dtype, out_dtype):
+    """Machine code of out[n, c] = Σ x[n, pixel, c] on contiguous arrays; a unit is one n.
+
+    Frame: (address, size) of x and out, then pixels, C.
+    """
+
+    @cfunc(STEP, cache=True)
+    def step(frame, first, last, thread):
+        f = carray(_void(frame), (FRAME,), np.int64)
+        x, out = carray(_void(f[0]), (f[1],), x_dtype), carray(_void(f[2]), (f[3],), out_dtype)
+        pixels, channels = f[4], f[5]
+        for n in range(first, last):
+            for c in range(channels):
+                out[n * channels + c] = 0
+            for pixel in range(pixels):
+                at = (n * pixels + pixel) * channels
+                for c in range(channels):
+                    out[n * channels + c] += x[at + c]
+
+    return step
+
+
+@cache
+def quantise_step(out_dtype):
+    """Machine code of clip(round_half_even(x / scale) + zero_point), float32 to integers; a unit is one image.
+
+    Frame: (address, size) of x (N, C, pixels) and out (N, pixels, C), then pixels, C, zero point, qmin, qmax and the
+    address of the scale.
+    """
+
+    @cfunc(STEP, cache=True)
+    def step(frame, first, last, thread):
+        f = carray(_void(frame), (FRAME,), np.int64)
+        x, out = carray(_void(f[0]), (f[1],), np.float32), carray(_void(f[2]), (f[3],), out_dtype)
+        pixels, channels = f[4], f[5]
+        low, high, zero = np.float32(f[7] - f[6]), np.float32(f[8] - f[6]), np.int32(f[6])
+        scale = carray(_void(f[9]), (1,), np.float32)[0]
+        for n in range(first, last):
+            for c in range(channels):
+                at, to = (n * channels + c) * pixels, n * channels * pixels + c
+                for pixel in range(pixels):
+                    value = min(max(np.rint(x[at + pixel] / scale), low), high)
+                    out[to + pixel * channels] = np.int32(value) + zero
+
+    return step
+
+
+@cache
+def dequantise_step(q_dtype):
+    """Machine code of (q − zero_point)·scale, integers to float32; a unit is everything.
+
+    Frame: (address, size) of q and out, then the zero point and the address of the scale.
+    """
+
+    @cfunc(STEP, cache=True)
+    def step(frame, first, last, thread):
+        f = carray(_void(frame), (FRAME,), np.int64)
+        q, out = carray(_void(f[0]), (f[1],), q_dtype), carray(_void(f[2]), (f[3],), np.float32)
+        scale = carray(_void(f[5]), (1,), np.float32)[0]
+        for i in range(q.size):
+            out[i] = np.float32(np.int32(q[i]) - np.int32(f[4])) * scale
+
+    return step
+
+
+@cache
+def copy_step():
+    """Machine code that copies bytes; a unit is everything. Frame: (address, size in bytes) of source and target."""
+
+    @cfunc(STEP, cache=True)
+    def step(frame, first, last, thread):
+        f = carray(_void(frame), (FRAME,), np.int64)
+        source, target = carray(_void(f[0]), (f[1],), np.uint8), carray(_void(f[2]), (f[3],), np.uint8)
+        _copy(source, 0, target, 0, f[1])
+
+    return step
+
+
+@intrinsic
+def _call(typing_context, address, frame, first, last, thread):
+    """Calls the machine code of a step."""
+    signature = types.void(*[types.int64] * 5)
+
+    def generate(context, builder, signature, values):
+        function = ir.FunctionType(ir.VoidType(), [I64] * 4)
+        builder.call(builder.inttoptr(values[0], function.as_pointer()), values[1:])
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def _atomic_add(typing_context, array, at, value):
+    """array[at] += value, atomically; returns what was there before."""
+    signature = types.int64(array, types.int64, types.int64)
+
+    def generate(context, builder, signature, values):
+        at = _pointer(context, builder, signature.args[0], *values[:2], I64)
+        return builder.atomic_rmw("add", at, values[2], "seq_cst")
+
+    return signature, generate
+
+
+def _pause(builder):
+    """Tells an x86 core that it is waiting in a loop."""
+    if builder.module.triple.startswith(("x86_64", "i686")):
+        function = ir.FunctionType(ir.VoidType(), [])
+        builder.call(builder.module.declare_intrinsic("llvm.x86.sse2.pause", (), function), ())
+
+
+@intrinsic
+def _wait_for(typing_context, array, at, least):
+    """Waits, on the core, until array[at] ≥ least."""
+    signature = types.void(array, types.int64, types.int64)
+
+    def generate(context, builder, signature, values):
+        at = _pointer(context, builder, signature.args[0], *values[:2], I64)
+        loop, again, done = (builder.append_basic_block(name) for name in ("wait", "again", "done"))
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        reached = builder.icmp_signed(">=", builder.load_atomic(at, "seq_cst", 8), values[2])
+        builder.cbranch(reached, done, again)
+        builder.position_at_end(again)
+        _pause(builder)
+        builder.branch(loop)
+        builder.position_at_end(done)
+        return context.get_dummy_value()
+
+    return signature, generate
 
 
 @njit(cache=True, nogil=True)
-def requantise(s, mode, corrected, qmin, qmax, table32, table64, out):
-    """Requantises s into out, both contiguous, one table's length of elements at a time; mode 1: int32, 2: int64."""
-    s, out = s.reshape(-1), out.reshape(-1)
-    size = max(table32.shape[1], table64.shape[1])
-    for first in range(0, s.size, size):
-        count = min(size, s.size - first)
-        _requantise(s, first, count, mode, corrected, qmin, qmax, table32, table64, 0, out, first)
+def run_alone(steps):
+    """Every unit of every step in turn; steps: int64 (n, 3) of machine code's address, frame's address, units."""
+    for i in range(len(steps)):
+        _call(steps[i, 0], steps[i, 1], 0, steps[i, 2], 0)
+
+
+CONTROL = 16  # int64 of a control array before the first step's: [0] open, [8] helpers inside
+CLAIMED, DONE, PER_STEP = 0, 8, 16  # int64 of one step: units claimed and done, on cache lines of their own
+
+
+@njit
+def _take_part(steps, control, thread):
+    """Takes units, one after another, until all are done; nobody starts a step before the last one's units are done."""
+    for i in range(len(steps)):
+        at, units = CONTROL + i * PER_STEP, steps[i, 2]
+        while True:
+            unit = _atomic_add(control, at + CLAIMED, 1)
+            if unit >= units:
+                break
+            _call(steps[i, 0], steps[i, 1], unit, unit + 1, thread)
+            _atomic_add(control, at + DONE, 1)
+        _wait_for(control, at + DONE, units)
 
 
 @njit(cache=True, nogil=True)
-def residual(
-    a, b, mode_b, corrected_b, qmin_b, qmax_b, table32_b, table64_b,
-    mode, corrected, qmin, qmax, table32, table64, out,
-):  # fmt: skip
-    """Requantises a + requantise(b), all contiguous, one table's length at a time; mode_b 0: b as it is."""
-    a, b, out = a.reshape(-1), b.reshape(-1), out.reshape(-1)
-    columns = max(table32.shape[1], table64.shape[1])
-    low, high, low_b, high_b = np.int32(qmin), np.int32(qmax), np.int32(qmin_b), np.int32(qmax_b)
-    in_lanes = mode == 1 and mode_b != 2 and not corrected and not corrected_b
-    for first in range(0, a.size, columns):
-        size = min(columns, a.size - first)
-        done = 0
-        if in_lanes:
-            done = size // LANES * LANES
-            if mode_b == 1:
-                _residual_lanes(a, b, first, size, table32_b, low_b, high_b, table32, low, high, out)
-            else:
-                _residual_lanes(a, b, first, size, None, low_b, high_b, table32, low, high, out)
-        if done < size:
-            rest, at = size - done, first + done
-            sums = np.empty(rest, np.int32)
-            _requantise(b, at, rest, mode_b, corrected_b, qmin_b, qmax_b, table32_b, table64_b, done, sums, 0)
-            for i in range(rest):
-                sums[i] += a[at + i]
-            _requantise(sums, 0, rest, mode, corrected, qmin, qmax, table32, table64, done, out, at)
+def open_program(control):
+    """Sets the counts back and lets helpers in."""
+    control[CONTROL:] = 0
+    _atomic_add(control, 0, 1)
 
 
 @njit(cache=True, nogil=True)
-def sum_pixels(x, out):
-    """out[n, c] = Σ x[n, pixel, c]; x: contiguous (N, pixels, C) integers, out: contiguous (N, C), int32 or int64."""
-    for n in range(x.shape[0]):
-        for c in range(x.shape[2]):
-            out[n, c] = 0
-        for pixel in range(x.shape[1]):
-            for c in range(x.shape[2]):
-                out[n, c] += np.int64(x[n, pixel, c])
+def run_shared(steps, control):
+    """Runs an opened program together with whoever helps, closes it, and waits until the last helper has left.
+
+    A helper announces itself before it looks whether the program is open, and the program is closed before this
+    looks who is inside: one of them sees the other, so no helper works on buffers that the caller has taken back.
+    """
+    _take_part(steps, control, 0)
+    _atomic_add(control, 0, -1)
+    _wait_for_nobody(control)
+
+
+@njit
+def _wait_for_nobody(control):
+    while _atomic_add(control, 8, 0) > 0:
+        pass
+
+
+@njit(cache=True, nogil=True)
+def help_program(steps, control, thread):
+    """Helps as thread number `thread` with a program, if it is still open."""
+    _atomic_add(control, 8, 1)
+    if _atomic_add(control, 0, 0) > 0:
+        _take_part(steps, control, thread)
+    _atomic_add(control, 8, -1)

@@ -1,9 +1,6 @@
 """Adder and integer convolutions: weights packed once for a kernel path, then exact sums and a fused epilogue."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numba
@@ -13,11 +10,11 @@ from adderhw.errors import AdderHwError
 from adderhw.kernels import compiled
 from adderhw.kernels.geometry import Geometry
 from adderhw.kernels.paths import choose_path
+from adderhw.kernels.program import Program, make_step
 from adderhw.kernels.requantise import (
     MIN_RUN,
     NO_REQUANT,
     Accumulator,
-    Tables,
     check_requant,
     output,
     pack_tables,
@@ -34,8 +31,7 @@ BLOCK_BYTES = 16 * 1024  # of sums finished together: half of a first-level data
 MIN_BLOCK, MAX_BLOCK = 48, 512  # positions: fewer would stream the weights too often
 UNIT_POSITIONS = 64  # small images are taken together until a unit has this many positions
 UNIT_BYTES = 128 * 1024  # padded input of one unit, to stay in the second-level cache
-SERIAL_TAPS = 8_000_000  # about 70 µs of work: below it waking a thread (20 to 40 µs) costs more than it gains
-REMEMBERED = 16  # bound calls per layer
+SERIAL_TAPS = 400_000  # about 2 µs of work: below it sharing costs more than it gains
 FLIPS = {"uint8": 0, "int8": 0x80, "uint16": 0, "int16": 0x8000}
 NO_LIMIT = (-(2**63), 2**63 - 1)
 NO_STATS = np.zeros(0, np.int64)
@@ -55,7 +51,6 @@ class PackedConv:
     shape: (O, C / groups, kh, kw). bound: exact largest |sum| of each output channel, Python integers (O,).
     signed: of the sums. flip: the sign bit of a signed x, which xor turns into order-preserving unsigned; else 0.
     weight_sums: Σ w of each channel as laid out, int64 (O,).
-    bound_calls: bind_conv of the last calls by input shape, zero point, threads, Requant and accumulator.
     """
 
     kind: type
@@ -67,7 +62,6 @@ class PackedConv:
     signed: bool
     flip: int
     weight_sums: np.ndarray
-    bound_calls: dict = field(default_factory=dict, repr=False)
 
 
 class PackedAdderConv(PackedConv):
@@ -78,42 +72,16 @@ class PackedIntegerConv(PackedConv):
     """Weights for integer_conv; made by pack_integer_conv."""
 
 
-class Scratch(NamedTuple):
-    """Empty arrays that carry the element types of a kind's padded input and sums."""
-
-    padded: np.ndarray
-    sums: np.ndarray
-
-
 class Prepared(NamedTuple):
     """One call's set-up: what depends on shapes, zero point, threads, Requant and accumulator, not on values."""
 
-    threads: int
-    kind: tuple
     units: int
-    constants: tuple  # arrays of compiled.convolve between x and out
-    tables: Tables
-    out_shape: tuple[int, int, int, int]
-
-
-INT8, INT16, INT32, INT64 = (np.empty(0, dtype) for dtype in (np.uint8, np.int16, np.int32, np.int64))
-SCRATCH = {
-    compiled.Sad256: Scratch(INT8, INT32),
-    compiled.Sad512: Scratch(INT8, INT32),
-    compiled.Max512: Scratch(INT8, INT32),
-    compiled.Dot512: Scratch(INT8, INT32),
-    compiled.Multiply256: Scratch(INT16, INT32),
-    compiled.Multiply512: Scratch(INT16, INT32),
-    compiled.Distance32: Scratch(INT32, INT32),
-    compiled.Distance64: Scratch(INT32, INT64),
-    compiled.Product32: Scratch(INT32, INT32),
-    compiled.Product64: Scratch(INT32, INT64),
-}
+    constants: tuple  # arrays of compiled.convolve_step between x and out
 
 
 def _unit_elements(kind):
     """Elements of the padded input in one unit of the reduction: 8 bytes, 2 int16 or 1 int32."""
-    return kind.unit.width // (8 * SCRATCH[kind].padded.itemsize)
+    return kind.unit.width // (8 * np.dtype(kind.scratch).itemsize)
 
 
 def _tile_channels(kind):
@@ -136,7 +104,7 @@ def _lay_out(w, groups, kind):
     outputs, channels, kernel_h, kernel_w = w.shape
     elements, tile = _unit_elements(kind), _tile_channels(kind)
     tiles, units = -(-outputs // groups // tile), -(-channels // elements)
-    padded = np.zeros((groups, tiles * tile, kernel_h, kernel_w, units * elements), SCRATCH[kind].padded.dtype)
+    padded = np.zeros((groups, tiles * tile, kernel_h, kernel_w, units * elements), kind.scratch)
     padded[:, : outputs // groups, :, :, :channels] = w.reshape(groups, -1, *w.shape[1:]).transpose(0, 1, 3, 4, 2)
     taps = padded.reshape(groups, tiles, tile, kernel_h * kernel_w * units, elements)
     if kind.unit.width == 64:  # neighbouring channels sit in neighbouring vectors: _store_sums interleaves them
@@ -301,7 +269,7 @@ def _prepare(packed, shape, zero_point, accumulator, requant, out_dtype, track, 
     shift, fill = zero_point + flip, 0  # the zero point is subtracted when x is copied, or else padding holds it
     if kind.constant or not packed.signed:
         shift, fill = fill, shift
-    same_type = SCRATCH[kind].padded.dtype == np.uint8 == packed.x_dtype
+    same_type = kind.scratch == np.uint8 == packed.x_dtype
     copy = not same_type or any(geometry.pads) or padded_channels != group_channels
     padded_width = (out_w - 1) * geometry.strides[1] + geometry.dilations[1] * (kernel_w - 1) + 1
     pixel = geometry.groups * padded_channels
@@ -309,11 +277,12 @@ def _prepare(packed, shape, zero_point, accumulator, requant, out_dtype, track, 
     window_rows = geometry.dilations[0] * (kernel_h - 1) + 1
     small = batch * out_h * out_w * outputs * group_channels * kernel_h * kernel_w < SERIAL_TAPS
     threads = 1 if small else threads
-    images, rows = _unit_size(shape, (out_h, out_w), row * SCRATCH[kind].padded.itemsize, geometry.strides[0], threads)
+    row_bytes = row * np.dtype(kind.scratch).itemsize
+    images, rows = _unit_size(shape, (out_h, out_w), row_bytes, geometry.strides[0], threads)
     image = ((rows - 1) * geometry.strides[0] + window_rows) * row if copy else height * row
     tile = _tile_channels(kind)
     tiles = -(-outputs // geometry.groups // tile)
-    sums_bytes = SCRATCH[kind].sums.itemsize * geometry.groups * tiles * tile
+    sums_bytes = np.dtype(kind.sums).itemsize * geometry.groups * tiles * tile
     most = min(max(BLOCK_BYTES // sums_bytes, MIN_BLOCK), MAX_BLOCK)
     count = images * rows * out_w
     block = -(-count // -(-count // most))
@@ -323,7 +292,7 @@ def _prepare(packed, shape, zero_point, accumulator, requant, out_dtype, track, 
     tables = _tables(packed, requant, accumulator, out_dtype, repeats)
     whole = tiles * tile * geometry.groups == outputs
     plain = tables.mode == 0 and not track and max(packed.bound) <= high
-    direct = plain and whole and out_dtype == SCRATCH[kind].sums.dtype
+    direct = plain and whole and out_dtype == kind.sums
     fused = whole and tables.mode == 1 and not tables.corrected and not limited
     taps = _taps(packed, row)
     layout = compiled.Layout(
@@ -341,91 +310,61 @@ def _prepare(packed, shape, zero_point, accumulator, requant, out_dtype, track, 
     )  # fmt: skip
     units = -(-batch // images) * layout.units_per_band
     positions = _positions(geometry, images, rows, out_w, image, row, pixel)
-    scratch, layout = SCRATCH[kind], np.array(layout, np.int64)
     constants = (
-        scratch.padded, packed.w, taps, positions, positions // pixel, _constants(packed, zero_point), scratch.sums, tables.table32,
-        tables.table64, layout,
+        packed.w, taps, positions, positions // pixel, _constants(packed, zero_point), tables.table32, tables.table64,
+        np.array(layout, np.int64),
     )  # fmt: skip
-    shape = (batch, out_h, out_w, outputs)
-    return Prepared(max(1, min(threads, units)), kind(), units, constants, tables, shape)
+    return Prepared(units, constants)
 
 
-def bind_conv(
-    packed, x_shape, zero_point, *, accumulator=EXACT, requant=None, out_dtype=np.int32, with_stats=False, threads=None
-):
-    """run(x, out=None, stats=NO_STATS) → out: adder_conv or integer_conv of inputs of x_shape, set up only once.
+def output_shape(packed, x_shape):
+    """(N, H', W', O) of a convolution of NHWC inputs of x_shape."""
+    return (x_shape[0], *packed.geometry.output_hw(*x_shape[1:3], *packed.shape[2:]), packed.shape[0])
 
-    Arguments as adder_conv or integer_conv, whichever `packed` is for; with_stats: every run is given `stats`.
-    Raises AdderHwError as they do, at once for all but the arrays; `run` for arrays of another shape, dtype or layout.
+
+def conv_step(packed, x, zero_point, out, *, accumulator=EXACT, requant=None, stats=None, threads=1):
+    """The Step that does adder_conv or integer_conv, whichever `packed` is for, from x to out (both as there).
+
+    stats: int64 (threads, 2 or 3), a row of statistics for each thread. Raises AdderHwError as adder_conv does.
     """
-    out_dtype, threads = np.dtype(out_dtype), threads or numba.get_num_threads()
-    stats_shape = (3 if packed.signed else 2,) if with_stats else (0,)
-    x_shape = tuple(x_shape)
-    prepared = _prepare(packed, x_shape, int(zero_point), accumulator, requant, out_dtype, with_stats, threads)
-    threads, kind, units, constants, _, out_shape = prepared
-    x_dtype = packed.x_dtype
-    unsigned = UNSIGNED[x_dtype.itemsize] if packed.flip else None
-    x, out = (np.empty((0, 0, 0, 0), dtype) for dtype in (unsigned or x_dtype, out_dtype))
-    call = compiled.entry_point(compiled.convolve, (kind, 0, units, x, *constants, out, NO_STATS))
-
-    def run(x, out=None, stats=NO_STATS):
-        if x.shape != x_shape or x.dtype != x_dtype or not x.flags.c_contiguous:
-            raise refused("convolution", x, x_shape, x_dtype)
-        out = output(out, out_shape, out_dtype)
-        if stats.shape != stats_shape or stats.dtype != NO_STATS.dtype:
-            raise AdderHwError(f"stats: found {stats.dtype} {stats.shape}, expected int64 {stats_shape}")
-        if unsigned:
-            x = x.view(unsigned)
-        if threads == 1:
-            call(kind, 0, units, x, *constants, out, stats)
-        else:
-            _share(call, prepared, (x, *constants, out), stats)
-        return out
-
-    run.prepared = prepared  # keeps `requant` alive, whose id _call remembers
-    return run
+    stats = NO_STATS if stats is None else stats
+    if x.ndim != 4 or x.dtype != packed.x_dtype or not x.flags.c_contiguous:
+        raise refused("convolution", x, f"(N, H, W, {packed.shape[1] * packed.geometry.groups})", packed.x_dtype)
+    prepared = _prepare(packed, x.shape, int(zero_point), accumulator, requant, out.dtype, stats.size > 0, threads)
+    output(out, output_shape(packed, x.shape), out.dtype)
+    if stats.size and (stats.shape != (threads, 3 if packed.signed else 2) or stats.dtype != np.int64):
+        expected = f"int64 {(threads, 3 if packed.signed else 2)}"
+        raise AdderHwError(f"stats: found {stats.dtype} {stats.shape}, expected {expected}")
+    x = x.view(UNSIGNED[x.dtype.itemsize]) if packed.flip else x
+    code = compiled.convolve_step(packed.kind, x.dtype.type, out.dtype.type)
+    return make_step(code, prepared.units, x.reshape(-1), *prepared.constants, out.reshape(-1), stats)
 
 
 def _call(x, packed, zero_point, accumulator, requant, out_dtype, stats, out, threads):
-    """The outputs of one convolution; steady-state calls find their set-up in packed.bound_calls."""
+    """The outputs of one convolution, run by a program of one step."""
     threads = threads or numba.get_num_threads()
-    stats = NO_STATS if stats is None else stats
-    key = x.shape, zero_point, id(requant), out_dtype, accumulator, stats.size, threads
-    run = packed.bound_calls.get(key)
-    if run is None:
-        run = bind_conv(
-            packed, x.shape, zero_point, accumulator=accumulator, requant=requant, out_dtype=out_dtype,
-            with_stats=stats.size > 0, threads=threads,
-        )  # fmt: skip
-        if len(packed.bound_calls) >= REMEMBERED:
-            packed.bound_calls.clear()
-        packed.bound_calls[key] = run
-    return run(x, out, stats)
+    rows = None
+    if stats is not None:
+        if stats.shape != (3 if packed.signed else 2,):
+            raise AdderHwError(f"stats: found shape {stats.shape}, expected {(3 if packed.signed else 2,)}")
+        rows = np.tile(EMPTY_STATS[stats.size], (threads, 1))
+    if out is None and x.ndim == 4:
+        out = np.empty(output_shape(packed, x.shape), out_dtype)
+    step = conv_step(
+        packed, x, zero_point, out, accumulator=accumulator, requant=requant, stats=rows, threads=threads
+    )  # fmt: skip
+    Program([step], threads).run()
+    if stats is not None:
+        fold_stats(stats, rows)
+    return out
 
 
-def _share(call, prepared, arrays, stats):
-    """Runs contiguous ranges of units on as many threads; each keeps its own statistics, folded in afterwards."""
-    edges = [prepared.units * part // prepared.threads for part in range(prepared.threads + 1)]
-    own = [EMPTY_STATS[stats.size].copy() for _ in edges[1:]]
-    pool = _pool(prepared.threads - 1, os.getpid())
-    calls = [
-        pool.submit(call, prepared.kind, *part, *arrays, statistics)
-        for *part, statistics in zip(edges[1:], edges[2:], own[1:], strict=False)
-    ]
-    call(prepared.kind, 0, edges[1], *arrays, own[0])
-    for running in calls:
-        running.result()
-    if stats.size:
-        stats[0] = max(stats[0], *(statistics[0] for statistics in own))
-        stats[-1] += sum(statistics[-1] for statistics in own)
+def fold_stats(stats, rows):
+    """Folds rows of [largest, outside] or [largest, smallest, outside] into stats, in place."""
+    stats[0] = max(stats[0], rows[:, 0].max())
+    stats[-1] += rows[:, -1].sum()
     if stats.size == 3:
-        stats[1] = min(stats[1], *(statistics[1] for statistics in own))
-
-
-@cache
-def _pool(threads, process):
-    """Worker threads, made once; a forked process (its id differs) makes its own."""
-    return ThreadPoolExecutor(threads, "adderhw")
+        stats[1] = min(stats[1], rows[:, 1].min())
 
 
 def adder_conv(

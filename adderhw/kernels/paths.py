@@ -6,7 +6,12 @@ from llvmlite import binding
 
 from adderhw.errors import AdderHwError
 
-NEEDS = {"vnni": ("avx512f", "avx512bw", "avx512vnni"), "avx512": ("avx512f", "avx512bw"), "avx2": ("avx2",), "portable": ()}
+NEEDS = {
+    "vnni": ("avx512f", "avx512bw", "avx512vnni"),
+    "avx512": ("avx512f", "avx512bw"),
+    "avx2": ("avx2",),
+    "portable": (),
+}
 
 
 @cache

@@ -5,6 +5,7 @@ import numpy as np
 from adderhw.errors import AdderHwError
 from adderhw.kernels import compiled
 from adderhw.kernels.geometry import Geometry
+from adderhw.kernels.program import Program, make_step
 from adderhw.kernels.requantise import output
 
 
@@ -63,8 +64,7 @@ def sum_pool(x, kernel, strides=(1, 1), out_dtype=None, out=None):
     batch, height, width, channels = x.shape
     if tuple(kernel) == (height, width):
         out = output(out, (batch, 1, 1, channels), out_dtype)
-        pixels = np.ascontiguousarray(x).reshape(batch, height * width, channels)
-        compiled.sum_pixels(pixels, out.reshape(batch, channels))
+        Program([sum_image_step(np.ascontiguousarray(x), out)]).run()
         return out
     geometry = Geometry(tuple(strides))
     geometry.check()
@@ -73,6 +73,13 @@ def sum_pool(x, kernel, strides=(1, 1), out_dtype=None, out=None):
     for window in _windows(x, kernel, geometry):
         out += window
     return out
+
+
+def sum_image_step(x, out):
+    """The Step that sums each whole image: x (N, H, W, C), contiguous integers → out (N, 1, 1, C), int32 or int64."""
+    batch, height, width, channels = x.shape
+    code = compiled.sum_pixels_step(x.dtype.type, out.dtype.type)
+    return make_step(code, batch, x.reshape(-1), out.reshape(-1), height * width, channels)
 
 
 def add(a, b, out_dtype=np.int32, out=None):

@@ -7,6 +7,7 @@ import numpy as np
 from adderhw.errors import AdderHwError
 from adderhw.fixed import MAX_SHIFT, Rounding
 from adderhw.kernels import compiled
+from adderhw.kernels.program import Program, make_step
 
 MIN_RUN = 1024  # elements per requantisation loop: its set-up costs 100 ns, its body 0.25 ns per element
 MAX_SHIFT_32 = 30
@@ -116,37 +117,62 @@ def requantise(s, requant, out_dtype, out=None):
     arithmetic where the largest |s| allows it, else int64. Raises AdderHwError as pack_requant.
     """
     s = np.ascontiguousarray(s)
-    out = np.empty(s.shape, out_dtype) if out is None else out
+    out = output(out, s.shape, np.dtype(out_dtype))
     if s.size == 0:
         return out
     if isinstance(requant, Requant):
         requant = pack_requant(requant, max(abs(int(s.max())), abs(int(s.min()))), out.dtype)
-    compiled.requantise(s, *requant[1:], out)
+    Program([requantise_step(s, requant, out)]).run()
     return out
 
 
-def _residual_tables(requant_b, requant):
-    """Arguments of compiled.residual between b and out; both tables must repeat after the same channels."""
-    if requant_b is None:
-        return *NO_REQUANT[1:], *requant[1:]
-    channels = len(requant_b.requant.m), len(requant.requant.m)
-    if channels[0] != channels[1]:
+def requantise_step(s, requant, out):
+    """The Step that requantises s into out, contiguous and of one shape; requant: from pack_requant.
+
+    Raises AdderHwError where the arrays do not fit.
+    """
+    _check_contiguous("requantise", s.shape, s)
+    output(out, s.shape, out.dtype)
+    tables = requant.table32, requant.table64
+    code = compiled.requantise_step(s.dtype.type, out.dtype.type)
+    return make_step(code, _table_lengths(s, requant), s.reshape(-1), out.reshape(-1), *tables, *requant[1:5])
+
+
+def residual_step(a, b, requant_b, requant, out):
+    """The Step of a residual sum in one pass: out = requantise(a + requantise(b, requant_b), requant).
+
+    a, b, out: integers (…, channels), contiguous, equal shapes; requant_b (None: b is added as it is) and requant:
+    from pack_requant, whose max_abs_s the caller answers for; every partial result must fit int32. One pass costs a
+    quarter of three (requantise, add, requantise). Raises AdderHwError for unequal shapes or channel counts.
+    """
+    _check_contiguous("residual", a.shape, a, b)
+    output(out, a.shape, out.dtype)
+    requant_b = requant_b or NO_REQUANT
+    channels = [len(packed.requant.m) for packed in (requant_b, requant) if packed.requant]
+    if len(set(channels)) > 1:
         raise AdderHwError(f"residual: found requantisations of {channels} channels, expected equal counts")
-    return *requant_b[1:], *requant[1:]
+    tables = requant_b.table32, requant_b.table64, requant.table32, requant.table64
+    code = compiled.residual_step(a.dtype.type, b.dtype.type, out.dtype.type)
+    flat = [array.reshape(-1) for array in (a, b, out)]
+    return make_step(code, _table_lengths(a, requant), *flat, *tables, *requant_b[1:5], *requant[1:5])
 
 
 def residual(a, b, requant_b, requant, out_dtype, out=None):
-    """clip-and-shift of a residual sum in one pass: requantise(a + requantise(b, requant_b), requant).
-
-    a, b: integers (…, channels), contiguous, equal shapes; requant_b (None: b is added as it is) and requant: from
-    pack_requant, whose max_abs_s the caller answers for; every partial result must fit int32. One pass costs a
-    quarter of three (requantise, add, requantise). Raises AdderHwError for unequal shapes or channel counts.
-    """
-    if a.shape != b.shape or not (a.flags.c_contiguous and b.flags.c_contiguous):
-        raise AdderHwError(f"residual: found shapes {a.shape} and {b.shape}, expected equal ones, contiguous")
-    out = np.empty(a.shape, out_dtype) if out is None else out
-    compiled.residual(a, b, *_residual_tables(requant_b, requant), out)
+    """What residual_step does, at once; returns `out`, or a new array of out_dtype."""
+    out = output(out, a.shape, np.dtype(out_dtype))
+    Program([residual_step(a, b, requant_b, requant, out)]).run()
     return out
+
+
+def _table_lengths(array, requant):
+    """How many tables of `requant` it takes to requantise `array`: the units of a Step."""
+    return -(-array.size // max(requant.table32.shape[1], requant.table64.shape[1]))
+
+
+def _check_contiguous(name, shape, *arrays):
+    for array in arrays:
+        if array.shape != shape or not array.flags.c_contiguous:
+            raise refused(name, array, shape, "integers")
 
 
 def refused(name, array, shape, dtype):
@@ -163,44 +189,3 @@ def output(out, shape, dtype):
     if out.shape != shape or out.dtype != dtype or not out.flags.carray:
         raise AdderHwError(f"out: found {out.dtype} {out.shape}, expected {dtype} {shape}, contiguous and writeable")
     return out
-
-
-def bind_requantise(shape, s_dtype, requant, out_dtype):
-    """run(s, out=None) → out, which requantises s_dtype arrays of `shape` as `requantise` does, set up only once.
-
-    requant: from pack_requant. `run` raises AdderHwError for an array of another shape, dtype or layout.
-    """
-    shape, s_dtype, out_dtype, constants = tuple(shape), np.dtype(s_dtype), np.dtype(out_dtype), requant[1:]
-    like = (0,) * len(shape)
-    call = compiled.entry_point(compiled.requantise, (np.empty(like, s_dtype), *constants, np.empty(like, out_dtype)))
-
-    def run(s, out=None):
-        if s.shape != shape or s.dtype != s_dtype or not s.flags.c_contiguous:
-            raise refused("requantise", s, shape, s_dtype)
-        out = output(out, shape, out_dtype)
-        call(s, *constants, out)
-        return out
-
-    return run
-
-
-def bind_residual(shape, a_dtype, b_dtype, requant_b, requant, out_dtype):
-    """run(a, b, out=None) → out, which does what `residual` does to arrays of `shape`, set up only once.
-
-    `run` raises AdderHwError for an array of another shape, dtype or layout.
-    """
-    shape, a_dtype, b_dtype, out_dtype = tuple(shape), np.dtype(a_dtype), np.dtype(b_dtype), np.dtype(out_dtype)
-    constants = _residual_tables(requant_b, requant)
-    a, b, out = (np.empty((0,) * len(shape), dtype) for dtype in (a_dtype, b_dtype, out_dtype))
-    call = compiled.entry_point(compiled.residual, (a, b, *constants, out))
-
-    def run(a, b, out=None):
-        if a.shape != shape or a.dtype != a_dtype or not a.flags.c_contiguous:
-            raise refused("residual", a, shape, a_dtype)
-        if b.shape != shape or b.dtype != b_dtype or not b.flags.c_contiguous:
-            raise refused("residual", b, shape, b_dtype)
-        out = output(out, shape, out_dtype)
-        call(a, b, *constants, out)
-        return out
-
-    return run

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 
 from adderhw.cost.events import event
-from adderhw.kernels import add, bind_residual, pack_requant
+from adderhw.kernels import add, pack_requant, residual_step
 from adderhw.ops.base import Op, other_work
 from adderhw.tensor import integer_tensor
 
@@ -43,8 +43,7 @@ class Add(Op):
         before = fusion.before and pack_requant(fusion.before, fusion.before_bound, np.int32)
 
         def bind_fused(arrays, target, threads, stats):
-            dtypes = [array.dtype for array in (*arrays, target)]
-            return partial(bind_residual(target.shape, *dtypes[:2], before, after, dtypes[2]), *arrays, target)
+            return residual_step(*arrays, before, after, target)
 
         return bind_fused
 

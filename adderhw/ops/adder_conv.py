@@ -1,12 +1,10 @@
 """AdderConvInteger: S = Σ |x_q − w_q| over the taps of a convolution (Chen 2020, on integers)."""
 
-from functools import partial
-
 import numpy as np
 
 from adderhw.cost.events import LayerWork, PaperCount, Tally, event
 from adderhw.fixed import bits_for
-from adderhw.kernels import Accumulator, bind_conv, pack_adder_conv
+from adderhw.kernels import Accumulator, conv_step, pack_adder_conv
 from adderhw.ops.base import Attribute, Op, scalar, sum_type
 from adderhw.ops.convolution import (
     ABSOLUTE_DIFFERENCES,
@@ -70,11 +68,9 @@ class AdderConvInteger(Op):
         requant = fusion.after if fusion else None
 
         def bind(arrays, target, threads, stats):
-            run = bind_conv(
-                packed, arrays[0].shape, zero, accumulator=accumulator, requant=requant, out_dtype=target.dtype,
-                with_stats=True, threads=threads,
-            )  # fmt: skip
-            return partial(run, arrays[0], target, stats)
+            return conv_step(
+                packed, arrays[0], zero, target, accumulator=accumulator, requant=requant, stats=stats, threads=threads
+            )
 
         return bind
 

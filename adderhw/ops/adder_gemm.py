@@ -1,10 +1,8 @@
 """AdderGemmInteger: S = Σ |x_q − w_q| over the inputs of a fully connected adder layer."""
 
-from functools import partial
-
 import numpy as np
 
-from adderhw.kernels import Geometry, bind_conv, pack_adder_conv
+from adderhw.kernels import Geometry, conv_step, pack_adder_conv
 from adderhw.ops.adder_conv import accumulator_of, adder_bound, adder_work, shared_grid
 from adderhw.ops.base import Attribute, Op, parameter, sum_type
 from adderhw.ops.convolution import matching_operands
@@ -56,11 +54,7 @@ class AdderGemmInteger(Op):
 
         def bind(arrays, target, threads, stats):
             x, out = (array[:, None, None, :] for array in (arrays[0], target))
-            run = bind_conv(
-                packed, x.shape, 0, accumulator=accumulator, requant=requant, out_dtype=out.dtype,
-                with_stats=True, threads=threads,
-            )  # fmt: skip
-            return partial(run, x, out, stats)
+            return conv_step(packed, x, 0, out, accumulator=accumulator, requant=requant, stats=stats, threads=threads)
 
         return bind
 

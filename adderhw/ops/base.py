@@ -85,11 +85,12 @@ class Op:
         raise NotImplementedError
 
     def compile(self, node, args, out, options, fusion=None):
-        """bind(arrays, target, threads, stats), which gives a call without arguments that computes `node`.
+        """bind(arrays, target, threads, stats), which gives a Step or a call without arguments that computes `node`.
 
         arrays, target: the activations that each call reads (parameters left out) and the array that it writes,
-        NHWC where of rank 4. threads: how many may share the work. stats: int64, what the accumulator held at most
-        so far (see Plan.stats). fusion: the Fusion of this node, where the next nodes are part of the same pass.
+        NHWC where of rank 4, but for real numbers that enter the graph: as in ONNX. threads: how many may share the
+        work. stats: int64 (threads, …), what the accumulator held at most so far (see Plan.stats), a row for each
+        thread. fusion: the Fusion of this node, where the next nodes are part of the same pass.
         """
         raise NotImplementedError
 

@@ -1,12 +1,10 @@
 """ConvInteger: Σ (x − x_zero_point)(w − w_zero_point) over the taps (ONNX ConvInteger, up to 16 bits)."""
 
-from functools import partial
-
 import numpy as np
 
 from adderhw.cost.events import LayerWork, PaperCount, Tally, event
 from adderhw.errors import ModelError
-from adderhw.kernels import Accumulator, bind_conv, pack_integer_conv
+from adderhw.kernels import Accumulator, conv_step, pack_integer_conv
 from adderhw.ops.base import Attribute, Op, integer_input, scalar, sum_type
 from adderhw.ops.convolution import ATTRIBUTES, UNFOLD, conv_shape, geometry, padded_range
 from adderhw.tensor import integer_tensor
@@ -70,11 +68,10 @@ class ConvInteger(Op):
         requant = fusion.after if fusion else None
 
         def bind(arrays, target, threads, stats):
-            run = bind_conv(
-                packed, arrays[0].shape, x_zero, accumulator=accumulator, requant=requant, out_dtype=target.dtype,
-                with_stats=True, threads=threads,
+            return conv_step(
+                packed, arrays[0], x_zero, target, accumulator=accumulator, requant=requant, stats=stats,
+                threads=threads,
             )  # fmt: skip
-            return partial(run, arrays[0], target, stats)
 
         return bind
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from adderhw.fixed import Format
+from adderhw.kernels import dequantise_step, quantise_step
 from adderhw.ops.base import Attribute, Op, other_work, parameter, scalar
 from adderhw.tensor import Tensor, integer_tensor
 
@@ -50,16 +51,7 @@ class QuantizeLinear(Op):
         low, high = out.lowest, out.highest
 
         def bind(arrays, target, threads, stats):
-            scaled = np.empty(target.shape, np.float32)
-
-            def run():
-                # float32 holds every integer of 16 bits, so nothing is lost before the cast.
-                np.divide(arrays[0], value, out=scaled)
-                np.rint(scaled, out=scaled)
-                np.clip(scaled, low - zero, high - zero, out=scaled)
-                np.add(scaled, np.float32(zero), out=target, casting="unsafe")
-
-            return run
+            return quantise_step(arrays[0], value, zero, low, high, target)
 
         return bind
 
@@ -91,10 +83,7 @@ class DequantizeLinear(Op):
         value, zero = positive_scale(node, args[1]), scalar(node, args[2], "zero_point")
 
         def bind(arrays, target, threads, stats):
-            def run():
-                np.multiply((arrays[0].astype(np.int32) - np.int32(zero)).astype(np.float32), value, out=target)
-
-            return run
+            return dequantise_step(arrays[0], value, zero, target)
 
         return bind
 

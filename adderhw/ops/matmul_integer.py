@@ -1,10 +1,8 @@
 """MatMulInteger: Σ (a − a_zero_point)(b − b_zero_point) of a linear layer (ONNX MatMulInteger, up to 16 bits)."""
 
-from functools import partial
-
 import numpy as np
 
-from adderhw.kernels import bind_conv, pack_integer_conv
+from adderhw.kernels import conv_step, pack_integer_conv
 from adderhw.ops.adder_gemm import POINTWISE
 from adderhw.ops.base import Attribute, Op, integer_input, parameter, sum_type
 from adderhw.ops.conv_integer import mac_accumulator, mac_bounds, mac_operands, mac_work, sum_of_magnitudes
@@ -66,11 +64,9 @@ class MatMulInteger(Op):
 
         def bind(arrays, target, threads, stats):
             x, out = (array[:, None, None, :] for array in (arrays[0], target))
-            run = bind_conv(
-                packed, x.shape, a_zero, accumulator=accumulator, requant=requant, out_dtype=out.dtype,
-                with_stats=True, threads=threads,
-            )  # fmt: skip
-            return partial(run, x, out, stats)
+            return conv_step(
+                packed, x, a_zero, out, accumulator=accumulator, requant=requant, stats=stats, threads=threads
+            )
 
         return bind
 

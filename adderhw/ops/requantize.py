@@ -1,12 +1,10 @@
 """Requantize: q = clip(round_shift(S·M + C, n), qmin, qmax), one op for batch norm, bias, ReLU and scale change."""
 
-from functools import partial
-
 import numpy as np
 
 from adderhw.cost.events import event
 from adderhw.fixed import MAX_SHIFT, Rounding, bits_for
-from adderhw.kernels import Requant, bind_requantise, pack_requant
+from adderhw.kernels import Requant, pack_requant, requantise_step
 from adderhw.ops.base import STORAGE_TYPES, Attribute, Op, other_work, parameter, per_channel
 from adderhw.tensor import integer_tensor
 
@@ -120,7 +118,7 @@ class Requantize(Op):
         packed = pack_requant(requant_of(node, args), max(-s.lowest, s.highest), out.dtype)
 
         def bind(arrays, target, threads, stats):
-            return partial(bind_requantise(target.shape, arrays[0].dtype, packed, target.dtype), arrays[0], target)
+            return requantise_step(arrays[0], packed, target)
 
         return bind
 

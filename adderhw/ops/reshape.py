@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from adderhw.kernels import copy_step
 from adderhw.ops.base import Attribute, Op, other_work, parameter
 from adderhw.tensor import Tensor
 
@@ -25,6 +26,8 @@ class Flatten(Op):
         shape = out.shape[1:]
 
         def bind(arrays, target, threads, stats):
+            if all(one_order(array) for array in (arrays[0], target)):
+                return copy_step(arrays[0], target)
             (x,) = (np.moveaxis(array, -1, 1) if array.ndim == 4 else array for array in arrays)
             turned = np.moveaxis(target, -1, 1) if target.ndim == 4 else target
 
@@ -59,6 +62,11 @@ class Reshape(Flatten):
         if not keeps or len(rest) not in (1, 3) or min(rest) < 1 or np.prod(rest) != x.elements:
             node.fail(f"shape {sizes} for an image of {x.elements} elements", "[0 or -1, …] that keeps the batch axis")
         return reshaped(node, x, tuple(rest))
+
+
+def one_order(array):
+    """Whether an NHWC array's elements lie in ONNX's order too."""
+    return array.ndim != 4 or array.shape[3] == 1 or array.shape[1:3] == (1, 1)
 
 
 def reshaped(node, x, shape):

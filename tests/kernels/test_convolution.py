@@ -11,15 +11,17 @@ from adderhw.fixed import Rounding
 from adderhw.kernels import (
     Accumulator,
     Geometry,
+    Program,
     Requant,
     adder_conv,
-    bind_conv,
+    conv_step,
     integer_conv,
     pack_adder_conv,
     pack_integer_conv,
     paths,
     requantise,
 )
+from adderhw.kernels.convolution import fold_stats
 from tests import naive
 from tests.kernels.cases import convolutions, nchw, nhwc, requants
 
@@ -168,7 +170,7 @@ def test_a_preallocated_output_is_filled_and_returned():
     assert (out == 8).all()
 
 
-def test_a_bound_convolution_equals_the_plain_call_and_refuses_other_arrays():
+def test_a_convolution_made_ready_equals_the_plain_call_and_refuses_other_arrays():
     rng = np.random.default_rng(4)
     x = rng.integers(-128, 128, (1, 5, 5, 8)).astype(np.int8)
     w = rng.integers(-128, 128, (9, 8, 3, 3)).astype(np.int8)
@@ -177,17 +179,16 @@ def test_a_bound_convolution_equals_the_plain_call_and_refuses_other_arrays():
         (pack_adder_conv(w, geometry), adder_conv, 2),
         (pack_integer_conv(w, 1, geometry, x_dtype=np.int8), integer_conv, 3),
     ):
-        stats = np.zeros((2, size), np.int64)
-        run = bind_conv(packed, x.shape, -3, with_stats=True, threads=1)
-        out = np.empty((1, 5, 5, 9), np.int32)
-        assert run(x, out, stats[0]) is out
-        assert (out == conv(x, packed, -3, stats=stats[1])).all()
-        assert (stats[0] == stats[1]).all()
+        rows, stats, out = np.zeros((2, size), np.int64), np.zeros(size, np.int64), np.empty((1, 5, 5, 9), np.int32)
+        Program([conv_step(packed, x, -3, out, stats=rows, threads=2)], threads=2).run()
+        assert (out == conv(x, packed, -3, stats=stats)).all()
+        fold_stats(rows[0], rows[1:])
+        assert (rows[0] == stats).all()
         with pytest.raises(AdderHwError, match="stats: found"):
-            run(x)
-        for bad in (x[:, 1:], x.view(np.uint8), x.swapaxes(1, 2)):
+            conv_step(packed, x, -3, out, stats=stats, threads=1)
+        for bad in (x[0], x.view(np.uint8), x.swapaxes(1, 2)):
             with pytest.raises(AdderHwError, match="convolution: found"):
-                run(bad, out, stats[0])
+                conv_step(packed, bad, -3, out)
 
 
 def test_threads_default_to_numba_and_an_empty_batch_is_empty():
@@ -234,3 +235,5 @@ def test_a_saturating_signed_sum_and_a_zero_point_out_of_range_are_refused():
         integer_conv(x, pack_integer_conv(w, 0, Geometry()), 0, accumulator=Accumulator(8, True))
     with pytest.raises(AdderHwError, match="zero point 256"):
         adder_conv(x, pack_adder_conv(w, Geometry()), 256)
+    with pytest.raises(AdderHwError, match="zero point -1"):
+        integer_conv(x, pack_integer_conv(w, 0, Geometry()), -1)

@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 from adderhw.errors import AdderHwError
 from adderhw.fixed import Rounding
 from adderhw.kernels import (
+    Program,
     Requant,
-    bind_requantise,
-    bind_residual,
     pack_requant,
     requant_fits_int32,
     requantise,
+    requantise_step,
     residual,
+    residual_step,
 )
 from tests import naive
 from tests.kernels.cases import requants
@@ -83,44 +84,42 @@ def test_residuals_in_vector_lanes_equal_their_three_steps(rounding, channels, d
     for requant_b, steps in ((None, b), (packed_b, requantise(b, first, np.int16))):
         expected = requantise(a.astype(np.int32) + steps, last, np.uint8)
         assert (residual(a, b, requant_b, packed, np.uint8) == expected).all()
-        run = bind_residual(shape, *dtypes, requant_b, packed, np.uint8)
         out = np.empty(shape, np.uint8)
-        assert run(a, b, out) is out
-        assert (out == expected).all()
-        assert (run(a, b) == expected).all()
+        program = Program([residual_step(a, b, requant_b, packed, out)], threads=3)
+        a += 1
+        program.run()
+        assert (out == requantise(a.astype(np.int32) + steps, last, np.uint8)).all()
+        a -= 1
 
 
-def test_a_bound_requantisation_equals_the_plain_one_and_refuses_other_arrays():
+def test_a_requantisation_made_ready_reads_what_the_arrays_hold_when_it_runs():
     requant = pack_requant(Requant(*np.array([[3] * 7, [1] * 7, [2] * 7]), Rounding.HALF_EVEN, 0, 255), 999, np.uint8)
-    s = np.random.default_rng(0).integers(-999, 1000, (3, 11, 7)).astype(np.int32)
-    run = bind_requantise(s.shape, s.dtype, requant, np.uint8)
-    out = np.empty(s.shape, np.uint8)
-    assert run(s, out) is out
-    assert (out == requantise(s, requant, np.uint8)).all()
-    assert (run(s) == out).all()
-    for bad in (s[:2], s.astype(np.int64), s.transpose(1, 0, 2).copy().transpose(1, 0, 2)):
-        with pytest.raises(AdderHwError, match="requantise: found"):
-            run(bad)
-    for bad in (out[:2], out.astype(np.int8)):
-        with pytest.raises(AdderHwError, match="out: found"):
-            run(s, bad)
+    s, out = np.zeros((30, 110, 7), np.int32), np.empty((30, 110, 7), np.uint8)
+    program = Program([requantise_step(s, requant, out)], threads=2)
+    for seed in range(3):
+        s[:] = np.random.default_rng(seed).integers(-999, 1000, s.shape)
+        program.run()
+        assert (out == requantise(s, requant, np.uint8)).all()
+
+
+def test_arrays_that_do_not_fit_a_requantisation_are_refused():
+    requant = pack_requant(Requant(*np.array([[3] * 7, [1] * 7, [2] * 7]), Rounding.FLOOR, 0, 255), 999, np.uint8)
+    s, out = np.zeros((3, 11, 7), np.int32), np.empty((3, 11, 7), np.uint8)
+    with pytest.raises(AdderHwError, match="requantise: found"):
+        requantise_step(s.transpose(1, 0, 2), requant, out)
+    with pytest.raises(AdderHwError, match="out: found"):
+        requantise_step(s, requant, out[:2])
     out.flags.writeable = False
     with pytest.raises(AdderHwError, match="writeable"):
-        run(s, out)
+        requantise_step(s, requant, out)
 
 
-def test_a_bound_residual_refuses_other_arrays():
+def test_arrays_that_do_not_fit_a_residual_are_refused():
     requant = pack_requant(Requant(*np.array([[3] * 7, [1] * 7, [2] * 7]), Rounding.FLOOR, 0, 255), 999, np.uint8)
     a, b = np.zeros((2, 7), np.int16), np.zeros((2, 7), np.uint8)
-    run = bind_residual(a.shape, a.dtype, b.dtype, None, requant, np.uint8)
-    for bad in ((b, b), (a, a), (a[:1], b), (a, b[:1])):
+    for bad in ((a[:1], b), (a, b[:1]), (np.asfortranarray(a), b)):
         with pytest.raises(AdderHwError, match="residual: found"):
-            run(*bad)
-
-
-def test_a_residual_refuses_unequal_shapes():
-    with pytest.raises(AdderHwError, match="expected equal ones"):
-        residual(np.zeros((1, 2), np.int16), np.zeros((1, 3), np.int16), None, None, np.uint8)
+            residual(*bad, None, requant, np.uint8)
 
 
 def test_a_residual_refuses_requantisations_of_unequal_channels():

@@ -1,11 +1,10 @@
-"""The 512-bit tiles on any CPU: the same loops and layout, the two AVX-512 instructions spelt out in plain ones."""
+"""The 512-bit tiles on any CPU: the same loops and layout, their AVX-512 instructions spelt out in plain ones."""
 
 from contextlib import contextmanager
-from typing import NamedTuple
 
+import numba
 import pytest
 from llvmlite import ir
-from numba import njit
 
 from adderhw.kernels import compiled, convolution
 
@@ -25,44 +24,66 @@ def summed(builder, vector, size):
     return total
 
 
-def sad(builder, kind, x, w):
-    bytes_, words = (ir.VectorType(ir.IntType(bits), 64) for bits in (8, 16))
-    x, w = (builder.zext(builder.bitcast(value, bytes_), words) for value in (x, w))
+def widened(builder, value, bits, wide, signed=False):
+    """A vector's bits as integers of `bits` bits, each widened to `wide`."""
+    count = value.type.count * value.type.element.width // bits
+    narrow, lanes = (ir.VectorType(ir.IntType(size), count) for size in (bits, wide))
+    extend = builder.sext if signed else builder.zext
+    return extend(builder.bitcast(value, narrow), lanes)
+
+
+def sad(builder, kind, total, x, w):
+    x, w = (widened(builder, value, 8, 16) for value in (x, w))
     difference, negated = builder.sub(x, w), builder.sub(w, x)
     absolute = builder.select(builder.icmp_signed(">", difference, negated), difference, negated)
-    return builder.zext(summed(builder, absolute, 8), ir.VectorType(ir.IntType(64), 8))
+    return builder.add(total, builder.zext(summed(builder, absolute, 8), total.type))
 
 
-def multiply_pairs(builder, kind, x, w):
-    words, ints = (ir.VectorType(ir.IntType(bits), 32) for bits in (16, 32))
-    x, w = (builder.sext(builder.bitcast(value, words), ints) for value in (x, w))
-    return summed(builder, builder.mul(x, w), 2)
+def twice_the_larger(builder, kind, total, x, w):
+    x, w = (widened(builder, value, 8, 32) for value in (x, w))
+    larger = summed(builder, builder.select(builder.icmp_signed(">", x, w), x, w), 4)
+    return builder.add(total, builder.add(larger, larger))
 
 
-class EmulatedSad(NamedTuple):
-    tag: int = 0
-    emit = staticmethod(sad)
-    unit, lane, lanes = compiled.Sad512.unit, compiled.Sad512.lane, compiled.Sad512.lanes
-    positions, vectors = compiled.Sad512.positions, compiled.Sad512.vectors
+def multiply_bytes(builder, kind, total, x, w):
+    x, w = widened(builder, x, 8, 32), widened(builder, w, 8, 32, signed=True)
+    return builder.add(total, summed(builder, builder.mul(x, w), 4))
 
 
-class EmulatedMultiply(NamedTuple):
-    tag: int = 0
-    emit = staticmethod(multiply_pairs)
-    unit, lane, lanes = compiled.Multiply512.unit, compiled.Multiply512.lane, compiled.Multiply512.lanes
-    positions, vectors = compiled.Multiply512.positions, compiled.Multiply512.vectors
+def multiply_pairs(builder, kind, total, x, w):
+    x, w = (widened(builder, value, 16, 32, signed=True) for value in (x, w))
+    return builder.add(total, summed(builder, builder.mul(x, w), 2))
 
 
-UNCACHED = njit(compiled.convolve.py_func)
+class EmulatedSad(compiled.Sad512):
+    accumulate = staticmethod(sad)
+
+
+class EmulatedMax(compiled.Max512):
+    accumulate = staticmethod(twice_the_larger)
+
+
+class EmulatedDot(compiled.Dot512):
+    accumulate = staticmethod(multiply_bytes)
+
+
+class EmulatedMultiply(compiled.Multiply512):
+    accumulate = staticmethod(multiply_pairs)
+
+
+def uncached(signature, cache):
+    """numba.cfunc without the disk cache, which would not notice a change of this file."""
+    return numba.cfunc(signature)
 
 
 @contextmanager
-def emulated_avx512():
-    """Inside, the path 'portable' runs the 512-bit tiles, compiled outside the disk cache."""
+def emulated_avx512(vnni):
+    """Inside, the path 'portable' runs the tiles of 'avx512', or with `vnni` of 'vnni'."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiled, "convolve", UNCACHED)
-        patch.setitem(convolution.SCRATCH, EmulatedSad, convolution.SCRATCH[compiled.Sad512])
-        patch.setitem(convolution.SCRATCH, EmulatedMultiply, convolution.SCRATCH[compiled.Multiply512])
+        patch.setattr(compiled, "cfunc", uncached)
         patch.setitem(convolution.ADDER_KINDS, "portable", EmulatedSad)
         patch.setitem(convolution.INTEGER_KINDS, "portable", EmulatedMultiply)
+        if vnni:
+            patch.setitem(convolution.WIDE_ADDER_KINDS, "portable", EmulatedMax)
+            patch.setitem(convolution.BYTE_KINDS, "portable", EmulatedDot)
         yield
