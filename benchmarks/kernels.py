@@ -11,7 +11,7 @@ from statistics import median
 import numpy as np
 import torch
 
-from adderhw.kernels import Geometry, adder_conv, choose_path, pack_adder_conv
+from adderhw.kernels import Geometry, Program, choose_path, conv_step, pack_adder_conv
 from benchmarks import ceiling
 from benchmarks.timing import cpu_name, median_ratio, paired, print_table, write_json
 
@@ -21,14 +21,15 @@ WORKING_SET = 256 * 1024  # bytes of a batch's input and sums: they stay in the 
 
 
 def _kernel_call(channels, side, batch, path, rng):
-    """(call, absolute differences) of one 3×3 layer on `batch` images."""
+    """(call, absolute differences, tile) of one 3×3 layer on `batch` images."""
     x = rng.integers(0, 256, (batch, side, side, channels)).astype(np.uint8)
     w = rng.integers(0, 256, (channels, channels, 3, 3)).astype(np.uint8)
     packed = pack_adder_conv(w, Geometry(pads=(1, 1, 1, 1)), path)
     out = np.empty(x.shape, np.int32)
     work = out.size * channels * 9
     calls = max(1, round(DIFFERENCES / work))
-    return lambda: [adder_conv(x, packed, 0, out=out, threads=1) for _ in range(calls)], calls * work
+    program = Program([conv_step(packed, x, 0, out)] * calls)
+    return program.run, calls * work, packed.kind
 
 
 def _cdist_call(channels, side, rng):
@@ -42,10 +43,9 @@ def _cdist_call(channels, side, rng):
 def _measure(channels, side, path, runs, with_cdist):
     rng = np.random.default_rng(channels)
     batch = max(1, WORKING_SET // (side * side * channels * 5))
-    kernel, work = _kernel_call(channels, side, batch, path, rng)
-    kind = ceiling.KINDS.get(path)
+    kernel, work, kind = _kernel_call(channels, side, batch, path, rng)
     calls, works = [kernel], [work]
-    if kind:
+    if path in ceiling.KINDS:
         rounds = round(DIFFERENCES / ceiling.differences_per_round(kind))
         calls.append(lambda: ceiling.run(kind(), rounds))
         works.append(rounds * ceiling.differences_per_round(kind))
@@ -54,8 +54,9 @@ def _measure(channels, side, path, runs, with_cdist):
         calls.append(call)
         works.append(cdist_work)
     per_difference = [[t / work for t in times] for times, work in zip(paired(calls, runs), works, strict=True)]
-    row = {"layer": f"3x3 {channels}ch {side}x{side}", "batch": batch, "G/s": 1e-9 / median(per_difference[0])}
-    if kind:
+    row = {"layer": f"3x3 {channels}ch {side}x{side}", "batch": batch, "tile": kind.__name__}
+    row["G/s"] = 1e-9 / median(per_difference[0])
+    if path in ceiling.KINDS:
         row["ceiling G/s"] = 1e-9 / median(per_difference[1])
         row["of ceiling"] = median_ratio(per_difference[1], per_difference[0])
         row["best/best"] = min(per_difference[1]) / min(per_difference[0])

@@ -236,6 +236,7 @@ class Layout(NamedTuple):
     run_tables: int  # runs after which the table repeats
     kernel_h: int
     kernel_w: int
+    stride_w: int
     dilation_h: int
     dilation_w: int
     row_pixels: int  # from one row of the padded input to the next
@@ -616,6 +617,28 @@ def _requantise64(s, table, at, corrected, qmin, qmax, out):
             out[i] = min(max(t >> n[i], qmin), qmax)
 
 
+PIECE = 64  # bytes written at once
+
+
+def _in_pieces(builder, size, write):
+    """Calls write(i, type of what is written there) so that bytes 0 … size − 1 are written, some of them twice.
+
+    Instead of memcpy and memset, whose calls cost more than the rows of an image take: half a microsecond a layer.
+    """
+    vector = ir.VectorType(I8, PIECE)
+    with cgutils.for_range_slice(builder, I64(0), builder.sub(size, I64(PIECE - 1)), I64(PIECE)) as (i, _):
+        write(i, vector)
+    with builder.if_else(builder.icmp_signed(">=", size, I64(PIECE))) as (long, short):
+        with long:
+            write(builder.sub(size, I64(PIECE)), vector)
+        with short:
+            words = builder.and_(size, I64(-8))
+            with cgutils.for_range_slice(builder, I64(0), words, I64(8)) as (i, _):
+                write(i, I64)
+            with cgutils.for_range_slice(builder, words, size, I64(1)) as (i, _):
+                write(i, I8)
+
+
 @intrinsic
 def _copy(typing_context, source, at, target, to, count):
     """target[to + i] = source[at + i] for i < count, of one integer type or another; no slice, no reference count."""
@@ -628,7 +651,13 @@ def _copy(typing_context, source, at, target, to, count):
         read = _pointer(context, builder, kinds[0], source, at, elements[0])
         write = _pointer(context, builder, kinds[2], target, to, elements[1])
         if elements[0] == elements[1]:
-            cgutils.raw_memcpy(builder, write, read, count, elements[0].width // 8)
+            read, write = (builder.bitcast(end, I8.as_pointer()) for end in (read, write))
+
+            def move(i, vector):
+                source, target = (builder.bitcast(builder.gep(end, [i]), vector.as_pointer()) for end in (read, write))
+                builder.store(builder.load(source, align=1), target, align=1)
+
+            _in_pieces(builder, builder.mul(count, I64(elements[0].width // 8)), move)
         else:
             with cgutils.for_range(builder, count) as loop:
                 value = builder.load(builder.gep(read, [loop.index]))
@@ -650,8 +679,15 @@ def _set(typing_context, target, to, count, value):
         write = _pointer(context, builder, kind, target, to, _element(context, kind))
         value = context.cast(builder, value, types.int64, kind.dtype)
         if value.type == I8:
-            memset = builder.module.declare_intrinsic("llvm.memset", [write.type, I64])
-            builder.call(memset, [write, value, count, ir.Constant(ir.IntType(1), 0)])
+            splat = _splat(builder, value, PIECE)
+            word = builder.extract_element(builder.bitcast(splat, ir.VectorType(I64, PIECE // 8)), I32(0))
+            values = {splat.type: splat, I64: word, I8: value}
+
+            def fill(i, kind):
+                target = builder.bitcast(builder.gep(write, [i]), kind.as_pointer())
+                builder.store(values[kind], target, align=1)
+
+            _in_pieces(builder, count, fill)
         else:
             with cgutils.for_range(builder, count) as loop:
                 builder.store(value, builder.gep(write, [loop.index]))
@@ -729,9 +765,21 @@ def _blocks(
             _finish(sums, stop - start - done, table32, table64, d, out, first, statistics)
 
 
+def _sum_bytes(builder, row, offsets):
+    """Σ of the 16 bytes at each of the offsets, int32, by psadbw."""
+    bytes_, halves = ir.VectorType(I8, 16), ir.VectorType(I64, 2)
+    psad = builder.module.declare_intrinsic("llvm.x86.sse2.psad.bw", (), ir.FunctionType(halves, [bytes_] * 2))
+    total = ir.Constant(halves, [0, 0])
+    for offset in offsets:
+        value = builder.load(builder.bitcast(builder.gep(row, [offset]), bytes_.as_pointer()), align=1)
+        total = builder.add(total, builder.call(psad, [value, ir.Constant(bytes_, [0] * 16)]))
+    value = builder.add(*(builder.extract_element(total, I32(half)) for half in (0, 1)))
+    return builder.trunc(value, I32)
+
+
 @intrinsic
 def _sum_pixels(typing_context, kind, source, base, step, size, pixels, sums):
-    """sums[i] = Σ of `size` bytes from source[base + i·step] on; size: a multiple of 4; by psadbw."""
+    """sums[i] = Σ of `size` bytes from source[base + i·step] on; straight-line code for the usual sizes."""
     i64 = types.int64
     signature = types.void(kind, source, i64, i64, i64, i64, sums)
 
@@ -742,26 +790,52 @@ def _sum_pixels(typing_context, kind, source, base, step, size, pixels, sums):
             return context.get_dummy_value()
         source = _pointer(context, builder, kinds[1], source, base, I8)
         sums = _pointer(context, builder, kinds[6], sums, I64(0), I32)
-        bytes_, halves = ir.VectorType(I8, 16), ir.VectorType(I64, 2)
-        psad = builder.module.declare_intrinsic("llvm.x86.sse2.psad.bw", (), ir.FunctionType(halves, [bytes_] * 2))
-        total = cgutils.alloca_once(builder, halves)
-
-        def take_in(value):
-            added = builder.call(psad, [builder.bitcast(value, bytes_), ir.Constant(bytes_, [0] * 16)])
-            builder.store(builder.add(builder.load(total), added), total)
-
-        whole = builder.and_(size, I64(-16))
         with cgutils.for_range(builder, pixels) as pixel:
             row = builder.gep(source, [builder.mul(pixel.index, step)])
-            builder.store(ir.Constant(halves, [0, 0]), total)
+            target = builder.gep(sums, [pixel.index])
+            done, other = builder.append_basic_block("done"), builder.append_basic_block("other")
+            switch = builder.switch(size, other)
+            for known in (16, 32, 64):
+                block = builder.append_basic_block("known")
+                switch.add_case(I64(known), block)
+                builder.position_at_end(block)
+                builder.store(_sum_bytes(builder, row, [I64(i) for i in range(0, known, 16)]), target)
+                builder.branch(done)
+            builder.position_at_end(other)
+            builder.store(I32(0), target)
+            whole = builder.and_(size, I64(-16))
             with cgutils.for_range_slice(builder, I64(0), whole, I64(16)) as (i, _):
-                take_in(builder.load(builder.bitcast(builder.gep(row, [i]), bytes_.as_pointer()), align=1))
-            with cgutils.for_range_slice(builder, whole, size, I64(4)) as (i, _):
-                word = builder.load(builder.bitcast(builder.gep(row, [i]), I32.as_pointer()), align=1)
-                take_in(builder.insert_element(ir.Constant(ir.VectorType(I32, 4), [0] * 4), word, I32(0)))
-            both = builder.load(total)
-            value = builder.add(*(builder.extract_element(both, I32(half)) for half in (0, 1)))
-            builder.store(builder.trunc(value, I32), builder.gep(sums, [pixel.index]))
+                builder.store(builder.add(builder.load(target), _sum_bytes(builder, row, [i])), target)
+            with cgutils.for_range_slice(builder, whole, size, I64(1)) as (i, _):
+                byte = builder.zext(builder.load(builder.gep(row, [i])), I32)
+                builder.store(builder.add(builder.load(target), byte), target)
+            builder.branch(done)
+            builder.position_at_end(done)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def _add_int32(typing_context, source, at, step, target, to, count):
+    """target[to + i] += source[at + i·step] for i < count, in vectors where step is 1."""
+    i64 = types.int64
+    signature = types.void(source, i64, i64, target, i64, i64)
+
+    def generate(context, builder, signature, values):
+        source, at, step, target, to, count = values
+        read = _pointer(context, builder, signature.args[0], source, at, I32)
+        write = _pointer(context, builder, signature.args[3], target, to, I32)
+        whole = builder.and_(count, I64(-LANES))
+        done = builder.select(builder.icmp_signed("==", step, I64(1)), whole, I64(0))
+        with cgutils.for_range_slice(builder, I64(0), done, I64(LANES)) as (i, _):
+            value = builder.add(_lanes_of(builder, read, i, I32), _lanes_of(builder, write, i, I32))
+            _store_lanes(builder, value, write, i, I32)
+        with cgutils.for_range_slice(builder, done, count, I64(1)) as (i, _):
+            value = builder.add(
+                builder.load(builder.gep(read, [builder.mul(i, step)])), builder.load(builder.gep(write, [i]))
+            )
+            builder.store(value, builder.gep(write, [i]))
         return context.get_dummy_value()
 
     return signature, generate
@@ -782,12 +856,11 @@ def _sum_windows(kind, source, base, count, pixel_of, d):
         _sum_pixels(kind, source, at, step, d.padded_channels, pixels, sums)
         _copy(sums, 0, rows, 0, last)
         for b in range(1, d.kernel_w):
-            for i in range(last):
-                rows[i] += sums[i + b * d.dilation_w]
-        for a in range(d.kernel_h):
-            row = a * d.dilation_h * d.row_pixels
-            for p in range(count):
-                windows[g * count + p] += rows[pixel_of[p] + row]
+            _add_int32(sums, b * d.dilation_w, 1, rows, 0, last)
+        for first in range(0, count, d.out_w):
+            for a in range(d.kernel_h):
+                row = pixel_of[first] + a * d.dilation_h * d.row_pixels
+                _add_int32(rows, row, d.stride_w, windows, g * count + first, d.out_w)
     return windows
 
 
@@ -899,6 +972,7 @@ def _unit(
         layout[19], layout[20], layout[21], layout[22], layout[23], layout[24], layout[25], layout[26], layout[27],
         layout[28], layout[29], layout[30], layout[31], layout[32], layout[33], layout[34], layout[35], layout[36],
         layout[37], layout[38], layout[39], layout[40], layout[41], layout[42], layout[43], layout[44], layout[45],
+        layout[46],
     )  # fmt: skip
     statistics[0], statistics[1], statistics[2] = MIN_INT64, MAX_INT64, 0
     band, part = divmod(unit, d.units_per_band)

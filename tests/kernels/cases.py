@@ -55,7 +55,7 @@ def convolutions(draw, bits=WIDTHS):
     )
     pads = draw(st.tuples(*[st.integers(0, 2)] * 4))
     groups, group_channels = draw(st.sampled_from([(1, 1), (1, 3), (1, 8), (1, 17), (2, 4), (3, 2), (4, 1), (2, 8)]))
-    outputs = groups * draw(st.sampled_from([1, 2, 5, 8] if groups > 1 else [1, 3, 8, 9, 16, 19, 32, 45]))
+    outputs = groups * draw(st.sampled_from([1, 2, 5, 8] if groups > 1 else [1, 3, 8, 9, 16, 19, 61, 64]))
     smallest = [
         max(1, d * (k - 1) + 1 - pads[i] - pads[i + 2]) for i, (d, k) in enumerate(zip(dilations, kernel, strict=True))
     ]
