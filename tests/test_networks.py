@@ -61,4 +61,4 @@ def test_the_tally_is_what_the_counting_oracle_executed(case):
 
 @pytest.mark.parametrize("path", paths())
 def test_the_paths_are_known(path):
-    assert path in ("avx512", "avx2", "portable")
+    assert path in ("vnni", "avx512", "avx2", "portable")

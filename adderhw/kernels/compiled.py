@@ -15,7 +15,7 @@ import numpy as np
 from llvmlite import ir
 from numba import carray, cfunc, njit, types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 
 I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 
@@ -960,6 +960,18 @@ def _take_peaks(peaks, statistics):
         statistics[1] = min(statistics[1], peaks[lanes + lane])
 
 
+def _source(x, padded, copied):
+    """What the tiles read: the padded copy, or x itself where it is of the same type and was not copied."""
+    return padded if copied else x
+
+
+@overload(_source)
+def _choose_source(x, padded, copied):
+    if x == padded:
+        return lambda x, padded, copied: padded if copied else x
+    return lambda x, padded, copied: padded
+
+
 @njit(inline="always")
 def _unit(
     kind, unit, x, like, w, taps, positions, pixel_of, constants, sums_like, table32, table64, layout, out, statistics,
@@ -982,25 +994,19 @@ def _unit(
     capacity = (min(d.block, count) + d.tile_positions) * d.groups * d.tiles * d.tile_channels
     sums = np.empty(0 if d.fused else capacity, sums_like.dtype)
     peaks[: peaks.size // 2], peaks[peaks.size // 2 :] = MIN_INT32, MAX_INT32
+    in_rows = (rows - 1) * d.stride_h + d.window_rows
+    size = images * in_rows * d.padded_width * d.groups * d.padded_channels if d.copy else 0
+    padded = np.empty(size, like.dtype) if d.channels == d.groups * d.padded_channels else np.zeros(size, like.dtype)
+    base = (image * d.height + row * d.stride_h) * d.width * d.channels
     if d.copy:
-        in_rows = (rows - 1) * d.stride_h + d.window_rows
-        size = images * in_rows * d.padded_width * d.groups * d.padded_channels
-        padded = (
-            np.empty(size, like.dtype) if d.channels == d.groups * d.padded_channels else np.zeros(size, like.dtype)
-        )
         _pad(x, image, images, row * d.stride_h - d.pad_top, in_rows, d, padded)
-        windows = _sum_windows(kind, padded, np.int64(0), count, pixel_of, d)
-        _blocks(
-            kind, padded, np.int64(0), count, w, taps, positions, constants, windows, sums, table32, table64, d, out,
-            out_at, statistics, peaks,
-        )  # fmt: skip
-    else:
-        base = (image * d.height + row * d.stride_h) * d.width * d.channels
-        windows = _sum_windows(kind, x, base, count, pixel_of, d)
-        _blocks(
-            kind, x, base, count, w, taps, positions, constants, windows, sums, table32, table64, d, out, out_at,
-            statistics, peaks,
-        )  # fmt: skip
+        base = 0
+    source = _source(x, padded, d.copy)
+    windows = _sum_windows(kind, source, base, count, pixel_of, d)
+    _blocks(
+        kind, source, base, count, w, taps, positions, constants, windows, sums, table32, table64, d, out, out_at,
+        statistics, peaks,
+    )  # fmt: skip
     if d.fused:
         _take_peaks(peaks, statistics)
 

@@ -20,6 +20,7 @@ from adderhw.kernels.requantise import (
     pack_tables,
     refused,
     requant_fits_int32,
+    unsigned,
 )
 
 ADDER_KINDS = {"vnni": compiled.Sad512, "avx512": compiled.Sad512, "avx2": compiled.Sad256}
@@ -41,7 +42,6 @@ EMPTY_STATS = {
     2: np.array([NO_LIMIT[0], 0], np.int64),
     3: np.array([*NO_LIMIT, 0], np.int64),
 }
-UNSIGNED = {1: np.uint8, 2: np.uint16}
 
 
 @dataclass(frozen=True, eq=False)
@@ -340,7 +340,7 @@ def conv_step(packed, x, zero_point, out, *, accumulator=EXACT, requant=None, st
     if stats.size and (stats.shape != (threads, 3 if packed.signed else 2) or stats.dtype != np.int64):
         expected = f"int64 {(threads, 3 if packed.signed else 2)}"
         raise AdderHwError(f"stats: found {stats.dtype} {stats.shape}, expected {expected}")
-    x = x.view(UNSIGNED[x.dtype.itemsize]) if packed.flip else x
+    x, out = unsigned(x), unsigned(out)
     code = compiled.convolve_step(packed.kind, x.dtype.type, out.dtype.type)
     return make_step(code, prepared.units, x.reshape(-1), *prepared.constants, out.reshape(-1), stats)
 

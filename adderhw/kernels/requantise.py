@@ -11,6 +11,7 @@ from adderhw.kernels.program import Program, make_step
 
 MIN_RUN = 1024  # elements per requantisation loop: its set-up costs 100 ns, its body 0.25 ns per element
 MAX_SHIFT_32 = 30
+UNSIGNED = {1: np.uint8, 2: np.uint16}
 
 
 class Requant(NamedTuple):
@@ -134,6 +135,7 @@ def requantise_step(s, requant, out):
     _check_contiguous("requantise", s.shape, s)
     output(out, s.shape, out.dtype)
     tables = requant.table32, requant.table64
+    out = unsigned(out)
     code = compiled.requantise_step(s.dtype.type, out.dtype.type)
     return make_step(code, _table_lengths(s, requant), s.reshape(-1), out.reshape(-1), *tables, *requant[1:5])
 
@@ -152,6 +154,7 @@ def residual_step(a, b, requant_b, requant, out):
     if len(set(channels)) > 1:
         raise AdderHwError(f"residual: found requantisations of {channels} channels, expected equal counts")
     tables = requant_b.table32, requant_b.table64, requant.table32, requant.table64
+    out = unsigned(out)
     code = compiled.residual_step(a.dtype.type, b.dtype.type, out.dtype.type)
     flat = [array.reshape(-1) for array in (a, b, out)]
     return make_step(code, _table_lengths(a, requant), *flat, *tables, *requant_b[1:5], *requant[1:5])
@@ -162,6 +165,11 @@ def residual(a, b, requant_b, requant, out_dtype, out=None):
     out = output(out, a.shape, np.dtype(out_dtype))
     Program([residual_step(a, b, requant_b, requant, out)]).run()
     return out
+
+
+def unsigned(array):
+    """A view of one- and two-byte integers as unsigned ones, so that the same machine code serves both."""
+    return array.view(UNSIGNED[array.dtype.itemsize]) if array.dtype.itemsize in UNSIGNED else array
 
 
 def _table_lengths(array, requant):
