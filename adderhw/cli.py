@@ -41,7 +41,7 @@ def command(
         int | None, typer.Option(help="Threads; default all cores. Results do not depend on it.")
     ] = None,
     kernel: Annotated[
-        str | None, typer.Option(help="Kernel path: avx512, avx2 or portable; default the fastest here.")
+        str | None, typer.Option(help="Kernel path: vnni, avx512, avx2 or portable; default the fastest here.")
     ] = None,
     energy: Annotated[
         str, typer.Option(help="Energy tables, comma-separated names or .toml files.")

@@ -69,7 +69,7 @@ def simulate(
     """Runs `model` (a path or a Model) on `data` and returns the schema 1 document (docs/energy.md) as a dict.
 
     data: a data set's name or a .npy/.npz file; split, limit: which of its images. batch_size: images per call.
-    threads: None for all cores; results do not depend on it. path: kernel path ('avx512', 'avx2', 'portable').
+    threads: None for all cores; results do not depend on it. path: kernel path ('vnni', 'avx512', 'avx2', 'portable').
     energy: names or paths of energy tables. check: 'ort' compares every tensor with onnxruntime.
     trace: folder for every tensor as .npy. accumulator_bits, overflow: simulate adder accumulators of that
     width that 'wrap' or 'saturate' (0: wide enough); accumulate_all: also those of convolutions.

@@ -69,7 +69,7 @@ def _measure(channels, side, path, runs, with_cdist):
 def main():
     """Measures every layer and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--path", help="kernel path: avx512, avx2 or portable (default: the best)")
+    parser.add_argument("--path", help="kernel path: vnni, avx512, avx2 or portable (default: the best)")
     parser.add_argument("--runs", type=int, default=101, help="paired runs, of which medians are taken (default 101)")
     parser.add_argument("--no-cdist", action="store_true", help="leave torch.cdist out (most of the time)")
     parser.add_argument("--json", help="also write the rows to this file")

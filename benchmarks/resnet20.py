@@ -66,7 +66,7 @@ def shares(plan):
 def main():
     """Measures every batch size and thread count and prints both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--path", help="kernel path: avx512, avx2 or portable (default: the best)")
+    parser.add_argument("--path", help="kernel path: vnni, avx512, avx2 or portable (default: the best)")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 128], help="batch sizes (default 1 128)")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="thread counts (default 1 2)")
     parser.add_argument("--runs", type=int, default=0, help="paired runs (default: 301 for one image, 25 for more)")
