@@ -23,18 +23,23 @@ def load_network(path):
     not a checkpoint, is of another version, or whose state does not fit its network.
     """
     content = read(path, FORMAT)
+    network = network_of(content, path)
+    return network, {field: value for field, value in content.items() if field != "state_dict"}
+
+
+def network_of(content, path):
+    """The network, in evaluation mode, of what `read` gave for `path`; raises ModelError as `load_network` does."""
     missing = [field for field in FIELDS if field not in content]
     if missing:
         raise ModelError(f"{path}: found no {', '.join(missing)}, expected a checkpoint with {', '.join(FIELDS)}")
-    state = content.pop("state_dict")
     try:
         options = dict(content["network"])
         network = networks.build(options.pop("name"), options.pop("kind"), **options)
-        network.load_state_dict(state)
+        network.load_state_dict(content["state_dict"])
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(f"{path}: found a state that is not that of its network ({reason})") from error
-    return network.eval(), content
+    return network.eval()
 
 
 def write_network(path, network, *, description, preprocess, dataset, input_shape, training, metrics):

@@ -27,40 +27,30 @@ Example:
 
 
 @app.command(epilog=EPILOG)
+@options.recipe_options("method", "seed", "teacher")
 def command(
+    settings: dict,
+    *,
     output: options.Output,
     methods: Annotated[str, typer.Option(help="Methods to compare, separated by commas.")] = ",".join(METHODS),
     seeds: Annotated[int, typer.Option(help="How many seeds, counted from 0.", min=1)] = 3,
-    model: options.Model = Recipe.model,
-    data: options.Data = Recipe.data,
-    epochs: options.Epochs = Recipe.epochs,
-    alpha: options.Alpha = Recipe.alpha,
-    beta: options.Beta = Recipe.beta,
-    lr: options.Rate = Recipe.lr,
-    batch_size: options.BatchSize = Recipe.batch_size,
-    weight_decay: options.WeightDecay = Recipe.weight_decay,
-    eta: options.Eta = Recipe.eta,
-    limit: options.Limit = None,
     root: options.Root = None,
+    device: options.Device = "auto",
     threads: options.Threads = None,
 ):
     """Train every method with every seed, and print and write (table.json, table.csv) test accuracies.
 
     Each run lies in its own folder METHOD-SEED; run again, the command goes on where it was interrupted.
     """
-    options.set_threads(threads)
-    shared = {
-        "alpha": alpha, "beta": beta, "lr": lr, "batch_size": batch_size, "weight_decay": weight_decay, "eta": eta,
-        "limit": limit,
-    }  # fmt: skip
-    recipes = [
-        Recipe(model, data, method, epochs, seed, **shared) for method in _names(methods) for seed in range(seeds)
-    ]
-    results = [_result(recipe, output / f"{recipe.method}-{recipe.seed}", root) for recipe in recipes]
+    recipes = [Recipe(method=method, seed=seed, **settings) for method in _names(methods) for seed in range(seeds)]
+    with options.computing(device, threads) as place:
+        results = [_result(recipe, output / f"{recipe.method}-{recipe.seed}", root, place) for recipe in recipes]
+    if not place.is_first:
+        return
     rows = summarise(results)
     write_atomic(output / "table.json", json.dumps({"schema": 1, "rows": rows, "runs": results}, indent=2) + "\n")
     write_atomic(output / "table.csv", _csv(rows))
-    _print(rows, f"{model} on {data}, {epochs} epochs, {seeds} seed(s): test top-1 in %")
+    _print(rows, "{model} on {data}, {epochs} epochs".format(**settings) + f", {seeds} seed(s): test top-1 in %")
 
 
 def summarise(results):
@@ -85,11 +75,12 @@ def _names(text):
     return names
 
 
-def _result(recipe, folder, root):
+def _result(recipe, folder, root, place):
     title = f"{recipe.method} seed {recipe.seed}"
-    with options.epoch_progress(title, recipe.epochs) as report:
-        metrics = train(recipe, folder, root=root, report=report)
-    print(f"{title}: test top-1 {metrics['test_top1']:.2f} %", file=sys.stderr)
+    with options.epoch_progress(title, recipe.epochs, place) as progress:
+        metrics = train(recipe, folder, root=root, place=place, progress=progress)
+    if place.is_first:
+        print(f"{title}: test top-1 {metrics['test_top1']:.2f} %", file=sys.stderr)
     return {"recipe": recipe.as_dict(), "metrics": metrics}
 
 
