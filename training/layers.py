@@ -22,8 +22,8 @@ class AdderConv2d(nn.Module):
     """An adder convolution: Y = −Σ|x − w| over each window, without bias (Chen 2020).
 
     Arguments are those of nn.Conv2d; `padding` may also be ONNX's four (top, left, bottom, right). Weights start
-    as N(0, 1). Follow it by batch normalisation: its output is negative and large. float32 (N, C, H, W) in and out.
-    Raises ModelError for groups that do not divide the channels.
+    as N(0, 1). Follow it by batch normalisation: its output is negative and large. float32 (N, C, H, W) in and out;
+    what autocast gave in fewer bits is summed in float32. Raises ModelError for groups that do not divide the channels.
     """
 
     def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1):
@@ -45,9 +45,8 @@ class AdderConv2d(nn.Module):
     def forward(self, x):
         if torch.onnx.is_in_onnx_export():
             return _symbolic_conv("adderhw::AdderConv", self, x, self.pads)
-        return adder_conv2d(
-            x, self.weight, stride=self.stride, pads=self.pads, dilation=self.dilation, groups=self.groups
-        )
+        options = {"stride": self.stride, "pads": self.pads, "dilation": self.dilation, "groups": self.groups}
+        return adder_conv2d(x.float(), self.weight, **options)
 
     def extra_repr(self):
         return (
@@ -67,7 +66,7 @@ class AdderLinear(nn.Module):
     def forward(self, x):
         if torch.onnx.is_in_onnx_export():
             return _symbolic_adder_gemm(self, x)
-        return adder_linear(x, self.weight)
+        return adder_linear(x.float(), self.weight)
 
     def extra_repr(self):
         return f"{self.in_features}, {self.out_features}"
@@ -106,14 +105,13 @@ def scale_adder_gradients(network, eta=DEFAULT_ETA):
 
     k is the element count of the layer's weight. Call it once per step, after all gradients are summed (over
     micro-batches and replicas) and before optimizer.step(): scaling a part would change the sum's direction.
-    Layers whose gradient is missing or zero are left alone.
+    Layers whose gradient is missing or zero are left alone. Nothing here waits for the device.
     """
     for layer in network.modules():
         if isinstance(layer, ADDER_LAYERS) and layer.weight.grad is not None:
             gradient = layer.weight.grad
-            norm = float(gradient.norm())
-            if norm > 0:
-                gradient.mul_(eta * sqrt(gradient.numel()) / norm)
+            norm = gradient.norm().double()
+            gradient.mul_(torch.where(norm > 0, eta * sqrt(gradient.numel()) / norm, 1.0))
 
 
 def _symbolic_conv(name, layer, x, pads):

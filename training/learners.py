@@ -143,7 +143,7 @@ def _settled(run):
 
 
 def _mean_over_batch(loss, scores, labels):
-    """loss(scores, labels); for a process without an image of this batch, a zero that all parameters take part in."""
+    """loss(scores, labels); without an image of this batch a zero, whose way back meets the others' batch norms."""
     return loss(scores, labels) if len(labels) else scores.sum()
 
 
@@ -170,8 +170,12 @@ def _follow(learner, decay):
 
 
 def _gradients(learner):
+    """The gradient of every parameter, 0 where this process's part of the batch gave none."""
     parameters = [parameter for group in learner.optimiser.param_groups for parameter in group["params"]]
-    return [parameter.grad for parameter in parameters if parameter.grad is not None]
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    return [parameter.grad for parameter in parameters]
 
 
 def _precision(run):

@@ -47,8 +47,8 @@ def train(recipe, output, *, root=None, place=None, save_minutes=10.0, tensorboa
     Raises AdderHwError for a folder with another recipe's run, TrainingDivergedError, and what loading data raises.
     """
     output, place, progress = Path(output), place or Place(), progress or Silence()
-    training, validation = load_training(recipe.data, limit=recipe.limit, root=root)
-    test = load_test(recipe.data, root=root)
+    training, validation = (part.to(place.device) for part in load_training(recipe.data, limit=recipe.limit, root=root))
+    test = load_test(recipe.data, root=root).to(place.device)
     run = start(recipe, training, place)
     resume(run, output)
     with open_log(output, run, tensorboard) as log:
@@ -147,7 +147,7 @@ def _saver(run, output, minutes):
 
 
 def _share(place):
-    return {"device": place.device, "rank": place.rank, "world": place.world}
+    return {"rank": place.rank, "world": place.world}
 
 
 def _read_last(recipe, path):

@@ -79,7 +79,7 @@ class WholeBatchNorm2d(nn.BatchNorm2d):
         """x: float (N, C, H, W); N may differ between processes. Returns the same shape."""
         if not self.training:
             return super().forward(x)
-        dims, values = (0, 2, 3), x.float()
+        dims, values = (0, 2, 3), x.to(torch.promote_types(x.dtype, torch.float32))
         count = _SumOverProcesses.apply(values.new_full((1,), x.numel() / x.shape[1]))
         mean = _SumOverProcesses.apply(values.sum(dims)) / count
         centred = values - mean[:, None, None]

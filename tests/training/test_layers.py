@@ -1,4 +1,4 @@
-"""Adder and binary layers: their parameters, signs and gradients, the adaptive learning rate, and the ONNX nodes they write."""
+"""Adder and binary layers: parameters, signs and gradients, the adaptive learning rate, and their ONNX nodes."""
 
 import numpy as np
 import pytest

@@ -9,7 +9,10 @@ from training.recipe import Recipe
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model": "vgg"}, "model: found 'vgg', expected one of digits_resnet, resnet20, resnet32"),
+        (
+            {"model": "vgg"},
+            "model: found 'vgg', expected one of digits_resnet, resnet20, resnet32, vgg_small, resnet18, resnet50",
+        ),
         ({"data": "mnist"}, "data: found 'mnist', expected one of digits, cifar10, fashion-mnist"),
         ({"method": "mmd"}, "method: found 'mmd', expected one of cnn, ann, kd, pkkd"),
         ({"epochs": 0}, "epochs: found 0, expected at least 1"),
