@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from adderhw.errors import ModelError
 from training import checkpoint, networks
-from training.distil import KernelMatch, ResponseRecorder, blended_loss
+from training.distil import MATCHES, ResponseRecorder, blended_loss
 from training.layers import scale_adder_gradients
 from training.parallel import Place, share_batch_norm
 
@@ -18,7 +18,8 @@ from training.parallel import Place, share_batch_norm
 class Learner:
     """A network and what it learns with.
 
-    recorder: keeps what its layers last answered; match: the student's L_mid; average: a second network that holds
+    recorder: keeps what its layers last answered; match: the student's distance from its
+    teacher's layers; average: a second network that holds
     the exponential moving average of this one's weights and is what gets judged and written. None where unused.
     """
 
@@ -88,7 +89,7 @@ def start(recipe, data, place=None):
     if not recipe.distils:
         return _settled(Run(recipe, Learner(student, None), None, place))
     teacher = _teacher(recipe, data)
-    match = KernelMatch(student) if recipe.method == "pkkd" else None
+    match = MATCHES[recipe.method](student, recipe) if recipe.method in MATCHES else None
     return _settled(Run(recipe, Learner(student, None, match=match), teacher, place))
 
 
@@ -114,10 +115,11 @@ def train_batch(run, batch):
 
 
 def student_loss(run, scores, labels, teacher_scores):
-    """Cross-entropy; with a teacher L_blend; with PKKD L = β·L_mid + L_blend (Xu 2020, section 3)."""
-    if not run.teacher:
-        return functional.cross_entropy(scores, labels)
-    loss = blended_loss(scores, labels, teacher_scores, run.recipe.alpha)
+    """Cross-entropy, or L_blend where the teacher's scores count, plus β times the match (Xu 2020, section 3)."""
+    if run.recipe.blends:
+        loss = blended_loss(scores, labels, teacher_scores, run.recipe.alpha)
+    else:
+        loss = functional.cross_entropy(scores, labels)
     if run.student.match:
         middle = run.student.match(run.student.recorder.responses, run.teacher.recorder.responses)
         loss = loss + run.recipe.beta * middle
@@ -136,7 +138,7 @@ def _settled(run):
         if recipe.ema and learner is run.student:
             learner.average = copy.deepcopy(learner.network).requires_grad_(False)
         if run.student.match:
-            learner.recorder = ResponseRecorder(learner.network)
+            learner.recorder = ResponseRecorder(learner.network, run.student.match.watched)
         if any(parameter.requires_grad for parameter in learner.network.parameters()):
             learner.optimiser = _optimiser(recipe, learner)
     return run
@@ -198,8 +200,8 @@ def _teacher(recipe, data):
 def _optimiser(recipe, learner):
     """SGD with momentum; weight decay for the network's parameters, none for the σ and ρ of the match."""
     groups = [{"params": list(learner.network.parameters()), "weight_decay": recipe.weight_decay}]
-    if learner.match:
-        groups.append({"params": list(learner.match.parameters()), "weight_decay": 0.0})
+    if learner.match and (matched := [each for each in learner.match.parameters() if each.requires_grad]):
+        groups.append({"params": matched, "weight_decay": 0.0})
     return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum)
 
 

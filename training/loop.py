@@ -15,6 +15,7 @@ from training.data import load_test, load_training
 from training.learners import start, train_batch
 from training.logs import open_log
 from training.parallel import Place
+from training.recipe import Recipe
 
 BEST, LAST, LOG = "best.pt", "last.pt", "epochs.csv"
 LOG_FIELDS = ("epoch", "lr", "loss", "teacher_loss", "val_top1", "teacher_val_top1")
@@ -154,11 +155,11 @@ def _read_last(recipe, path):
     if not path.exists():
         return None
     content = checkpoint.read(path, checkpoint.RUN_FORMAT)
-    found, expected = content["recipe"], recipe.as_dict()
+    found, expected = {**Recipe().as_dict(), **content["recipe"]}, recipe.as_dict()
     if found != expected:
-        name = next(key for key in expected if found.get(key) != expected[key])
+        name = next(key for key in expected if found[key] != expected[key])
         raise AdderHwError(
-            f"{path}: found a run with {name} {found.get(name)!r}, expected {expected[name]!r}; "
+            f"{path}: found a run with {name} {found[name]!r}, expected {expected[name]!r}; "
             "name another output folder or remove this one"
         )
     return content

@@ -119,8 +119,9 @@ def kill_after_a_save(command, path, delay):
 
 
 @pytest.mark.slow
-def test_an_adder_network_learns_digits(tmp_path):
-    metrics = loop.train(recipe("ann", epochs=8, limit=None), tmp_path)
+@pytest.mark.parametrize("method", ["ann", "bnn", "mmd"])
+def test_adder_and_binary_networks_learn_digits(method, tmp_path):
+    metrics = loop.train(recipe(method, epochs=8, limit=None), tmp_path)
     assert metrics["test_top1"] > 90
 
 
@@ -161,6 +162,16 @@ def test_a_teacher_that_is_no_twin_is_refused(tmp_path):
     loop.train(recipe("ann", epochs=1), tmp_path / "ann")
     with pytest.raises(ModelError, match=r"found .*'kind': 'ann'.* on digits, expected .*'kind': 'cnn'"):
         loop.train(recipe("kd", teacher=str(tmp_path / "ann" / loop.BEST)), tmp_path / "kd")
+
+
+def test_a_run_from_before_an_option_goes_on_with_its_default(tmp_path):
+    loop.train(recipe("cnn", epochs=1), tmp_path)
+    content = weights(tmp_path, loop.LAST)
+    del content["recipe"]["features"]
+    torch.save(content, tmp_path / loop.LAST)
+    loop.train(recipe("cnn", epochs=1), tmp_path)
+    with pytest.raises(AdderHwError, match=r"found a run with features 'kernel\+conv', expected 'conv'"):
+        loop.train(recipe("cnn", epochs=1, features="conv"), tmp_path)
 
 
 def test_another_recipes_folder_is_refused(tmp_path):

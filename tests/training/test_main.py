@@ -29,7 +29,7 @@ def test_training_prints_its_result_and_writes_a_checkpoint(tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--method", "mmd"], "error: method: found 'mmd', expected one of cnn, ann, kd, pkkd"),
+        (["--method", "nst"], "error: method: found 'nst', expected one of cnn, bnn, ann, mmd, kd, pkkd"),
         (["--epochs", "many"], "error: Invalid value for '--epochs'"),
         (["--data", "cifar10", "--root", "nowhere"], "error: nowhere/cifar-10-batches-bin/data_batch_1.bin: found no"),
     ],
