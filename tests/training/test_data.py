@@ -38,9 +38,9 @@ def test_a_limit_that_leaves_no_validation_image_is_refused():
         data.load_training("digits", limit=20)
 
 
-def test_a_data_set_without_preprocessing_is_refused():
-    with pytest.raises(DataError, match="found 'mnist', expected one of digits, cifar10, fashion-mnist"):
-        data.load_training("mnist")
+def test_an_unknown_data_set_is_refused():
+    with pytest.raises(DataError, match="found 'svhn', expected one of digits, cifar10, cifar100, mnist"):
+        data.load_training("svhn")
 
 
 def moved(pixels, *, shift, flip):
@@ -101,7 +101,7 @@ def test_an_epoch_visits_every_image_once_in_an_order_that_seed_and_epoch_fix(di
 @pytest.mark.parametrize(("name", "expected"), [("digits", "5ea50eb91ce2e5f5"), ("cifar10", "0a6cfeea39d123ae")])
 def test_a_seed_gives_the_batches_that_it_always_gave(name, expected, monkeypatch):
     side, channels = (8, 1) if name == "digits" else (32, 3)
-    labelled = data.LabelledImages(name, images(30, channels, side), torch.arange(30))
+    labelled = data.LabelledImages(name, images(30, channels, side), torch.arange(30), classes=30)
     digest = hashlib.sha256()
     for batch in labelled.epoch_batches(8, seed=2, epoch=3):
         digest.update(batch.images.contiguous().numpy().tobytes() + batch.labels.numpy().tobytes())
@@ -135,3 +135,50 @@ def test_a_process_may_get_no_image_of_a_small_batch(digits):
         (1, 1, (1, 1, 8, 8)),
         (0, 1, (0, 1, 8, 8)),
     ]
+
+
+@pytest.mark.parametrize("chosen", [(0, 0, 0, 0), (0.99, 0.99, 0.99, 0.99), (1, 0, 0.5, 0.5), (0.3, 0.7, 0.2, 0.9)])
+@pytest.mark.parametrize("size", [(500, 375), (40, 400), (224, 224)])
+def test_random_crops_lie_in_the_image_and_have_area_and_shape(size, chosen):
+    left, top, right, bottom = data.crop_box(size, *chosen)
+    slack = 1e-9
+    assert -slack <= left < right <= size[0] + slack
+    assert -slack <= top < bottom <= size[1] + slack
+    wide, high = right - left, bottom - top
+    if wide < size[0] and high < size[1]:
+        assert wide * high == pytest.approx(size[0] * size[1] * (0.08 + 0.92 * chosen[0]))
+        assert wide / high == pytest.approx((3 / 4) * (16 / 9) ** chosen[1])
+
+
+@pytest.fixture
+def folder(tmp_path):
+    pillow = pytest.importorskip("PIL.Image")
+    for split, count in (("train", 10), ("val", 2)):
+        for label in range(2):
+            path = tmp_path / "imagenet" / split / f"n0{label}"
+            path.mkdir(parents=True)
+            for index in range(count):
+                pillow.new("RGB", (30, 20), (100 * label + index, index, 0)).save(path / f"{index}.png")
+    return tmp_path
+
+
+def test_image_files_are_decoded_batch_by_batch_and_crops_repeat(folder):
+    training, validation = data.load_training("imagenet", root=folder)
+    assert (len(training), len(validation), training.classes) == (18, 2, 2)
+    assert training.input_shape == (3, 224, 224)
+    found, again = ([*training.epoch_batches(8, seed=0, epoch=0)] for _ in range(2))
+    assert_equal(found, again)
+    assert [tuple(batch.images.shape) for batch in found] == [(8, 3, 224, 224), (8, 3, 224, 224), (2, 3, 224, 224)]
+    mean, std = training.preprocess.mean[0], training.preprocess.std[0]
+    for batch in found:
+        red = batch.images[:, 0].mean((1, 2)) * std + mean
+        assert torch.equal(red.round() >= 100, batch.labels == 1)
+
+
+def test_image_files_in_order_are_the_middles(folder):
+    test = data.load_test("imagenet", root=folder)
+    parts = [list(test.batches_in_order(3, rank=rank, world=2)) for rank in range(2)]
+    assert [len(batch) for pair in zip(*parts, strict=True) for batch in pair] == [2, 1, 1, 0]
+    mean, std = test.preprocess.mean[0], test.preprocess.std[0]
+    red = torch.cat([batch.images[:, 0, 0, 0] for pair in zip(*parts, strict=True) for batch in pair]) * std + mean
+    assert red.round().tolist() == [0, 100, 1, 101]

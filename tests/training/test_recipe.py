@@ -13,7 +13,10 @@ from training.recipe import Recipe
             {"model": "vgg"},
             "model: found 'vgg', expected one of digits_resnet, resnet20, resnet32, vgg_small, resnet18, resnet50",
         ),
-        ({"data": "mnist"}, "data: found 'mnist', expected one of digits, cifar10, fashion-mnist"),
+        (
+            {"data": "svhn"},
+            "data: found 'svhn', expected one of digits, cifar10, cifar100, mnist, fashion-mnist, imagenet",
+        ),
         ({"method": "nst"}, "method: found 'nst', expected one of cnn, bnn, ann, mmd, kd, pkkd"),
         ({"epochs": 0}, "epochs: found 0, expected at least 1"),
         ({"batch_size": 1}, "batch_size: found 1, expected at least 2"),
