@@ -32,7 +32,7 @@ class ResponseRecorder:
 
 
 class Match(nn.Module):
-    """A distance of two twins' intermediate responses; `watched` names the modules whose responses it wants."""
+    """A distance of twins' intermediate responses, made of (ann, cnn, recipe); `watched` names whose responses."""
 
     watched: tuple[str, ...]
 
@@ -48,13 +48,14 @@ class FeatureMatch(Match):
     since −Σ|x − f| lies in the hundreds where the convolution's responses lie around 0.
     """
 
-    def __init__(self, ann, recipe):
+    def __init__(self, ann, cnn, recipe):
         super().__init__()
-        layers = {name: ann.get_submodule(name) for name in layers_at(ann, recipe.match)}
-        kernel = recipe.features in ("kernel", "kernel+conv")
-        self.watched = tuple(name if kernel else ann.batch_norm_of(name) for name in layers)
+        names = layers_at(ann, recipe.match)
+        norms = [ann.batch_norm_of(name) for name in names]
+        self.watched = tuple(names if recipe.features in ("kernel", "kernel+conv") else norms)
         self.layers = nn.ModuleList(
-            LayerMatch(layer.out_channels, layer.weight[0].numel(), recipe) for layer in layers.values()
+            LayerMatch(ann.get_submodule(name), cnn.get_submodule(norm), recipe)
+            for name, norm in zip(names, norms, strict=True)
         )
 
     def forward(self, ann, cnn):
@@ -65,12 +66,15 @@ class LayerMatch(nn.Module):
     """The mean squared difference of ρ(k(response)) between one adder layer and its twin.
 
     k: a Gaussian-like kernel, or nothing; ρ: a 1×1 convolution without bias, at first 1, or nothing.
-    channels: of the responses; fan_in: terms in each of the layer's sums, in units of which σ_a² starts.
+    layer: the adder layer, in units of whose terms per sum σ_a² starts; norm: the batch norm of its twin, in units of
+    whose root mean square input, as it remembers it, σ_c² starts: 1 for a teacher that has not learnt yet.
     """
 
-    def __init__(self, channels, fan_in, recipe):
+    def __init__(self, layer, norm, recipe):
         super().__init__()
-        self.limit, starts = recipe.exponent_limit, (recipe.variance_ann * fan_in, recipe.variance_cnn)
+        size, channels = (norm.running_var + norm.running_mean.square()).mean().sqrt().item(), layer.out_channels
+        starts = (recipe.variance_ann * layer.weight[0].numel(), recipe.variance_cnn * size)
+        self.limit = recipe.exponent_limit
         kernel, conv = recipe.features in ("kernel", "kernel+conv"), recipe.features in ("conv", "kernel+conv")
         self.log_variance_ann, self.log_variance_cnn = (_log_variance(start) if kernel else None for start in starts)
         self.map_ann, self.map_cnn = (_identity_map(channels) if conv else nn.Identity() for _ in starts)
@@ -91,7 +95,7 @@ class LayerMatch(nn.Module):
 class SelectivityMatch(Match):
     """The sum of `squared_mmd` over the batch norms of all layers, or over the answers of blocks or of stages."""
 
-    def __init__(self, ann, recipe):
+    def __init__(self, ann, cnn, recipe):
         super().__init__()
         blocks = {"blocks": ann.block_names, "stages": ann.stage_names}
         if recipe.match in blocks:

@@ -89,7 +89,7 @@ def start(recipe, data, place=None):
     if not recipe.distils:
         return _settled(Run(recipe, Learner(student, None), None, place))
     teacher = _teacher(recipe, data)
-    match = MATCHES[recipe.method](student, recipe) if recipe.method in MATCHES else None
+    match = MATCHES[recipe.method](student, teacher.network, recipe) if recipe.method in MATCHES else None
     return _settled(Run(recipe, Learner(student, None, match=match), teacher, place))
 
 

@@ -4,6 +4,7 @@ from math import exp, log
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from training import networks
@@ -17,6 +18,7 @@ from training.distil import (
     layers_at,
     squared_mmd,
 )
+from training.layers import AdderConv2d
 from training.recipe import Recipe
 
 
@@ -28,6 +30,10 @@ def twins():
 def responses():
     torch.manual_seed(1)
     return -27 * torch.rand(2, 3, 4, 4), torch.randn(2, 3, 4, 4)
+
+
+def layer_match(norm=None, **options):
+    return LayerMatch(AdderConv2d(3, 3, 3), norm or nn.BatchNorm2d(3), Recipe(**options))
 
 
 def test_the_kernel_response_is_its_formula():
@@ -50,7 +56,7 @@ def test_exponents_are_clamped():
     ],
 )
 def test_a_fresh_match_compares_both_responses_through_the_identity(features, expected):
-    match = LayerMatch(channels=3, fan_in=27, recipe=Recipe(features=features))
+    match = layer_match(features=features)
     torch.testing.assert_close(match(*responses()), functional.mse_loss(*expected(*responses())))
 
 
@@ -66,13 +72,12 @@ def test_a_fresh_match_compares_both_responses_through_the_identity(features, ex
     ],
 )
 def test_the_flags_say_what_a_match_learns(features, side, learnt):
-    match = LayerMatch(channels=3, fan_in=27, recipe=Recipe(features=features, cnn_side=side))
+    match = layer_match(features=features, cnn_side=side)
     assert {name for name, parameter in match.named_parameters() if parameter.requires_grad} == learnt
 
 
 def test_the_flags_set_the_variances_and_the_exponents_bound():
-    recipe = Recipe(variance_ann=2.0, variance_cnn=3.0, exponent_limit=0.5)
-    match = LayerMatch(channels=3, fan_in=27, recipe=recipe)
+    match = layer_match(variance_ann=2.0, variance_cnn=3.0, exponent_limit=0.5)
     assert match.log_variance_ann.exp().item() == pytest.approx(54)
     assert match.log_variance_cnn.exp().item() == pytest.approx(3)
     ann, cnn = responses()
@@ -85,7 +90,7 @@ def test_the_flags_set_the_variances_and_the_exponents_bound():
 @pytest.mark.parametrize("features", ["direct", "kernel+conv"])
 def test_a_match_trains_its_own_parameters_and_the_student_but_never_the_teacher(method, features, place):
     ann, cnn = twins()
-    match = MATCHES[method](ann, Recipe(method=method, features=features, match=place))
+    match = MATCHES[method](ann, cnn, Recipe(method=method, features=features, match=place))
     recorders = [ResponseRecorder(network, match.watched) for network in (ann, cnn)]
     images = torch.rand(4, 1, 8, 8)
     for network in (ann, cnn):
@@ -104,14 +109,20 @@ def test_layers_match_everywhere_or_where_blocks_or_stages_end():
 
 
 def test_without_the_kernel_batch_norms_are_compared():
-    ann, _ = twins()
-    watched = MATCHES["pkkd"](ann, Recipe(features="conv", match="stages")).watched
+    watched = MATCHES["pkkd"](*twins(), Recipe(features="conv", match="stages")).watched
     assert watched == ("blocks.1.bn2", "blocks.3.bn2")
 
 
+def test_the_convolutions_variance_starts_at_what_a_taught_teacher_remembers():
+    norm = nn.BatchNorm2d(3)
+    norm.running_mean.copy_(torch.tensor([3.0, 0.0, 0.0]))
+    norm.running_var.copy_(torch.tensor([7.0, 10.0, 1.0]))
+    assert layer_match(norm, variance_cnn=2.0).log_variance_cnn.exp().item() == pytest.approx(6)
+
+
 def test_the_adder_variance_starts_at_each_layers_fan_in():
-    ann, _ = twins()
-    match = MATCHES["pkkd"](ann, Recipe())
+    ann, cnn = twins()
+    match = MATCHES["pkkd"](ann, cnn, Recipe())
     starts = [layer.log_variance_ann.exp().item() for layer in match.layers]
     assert starts == pytest.approx([layer.weight[0].numel() for layer in ann.intermediate_layers().values()])
 
