@@ -144,7 +144,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Images of the data set `name`, which has so many `classes`.
+    """Images of the data set `name`, which has so many `classes`, and the Preprocess that batches go through.
 
     images: uint8 tensor (N, C, H, W), or ImageFiles; labels: int64 tensor (N,).
     """
@@ -153,6 +153,7 @@ class LabelledImages:
     images: torch.Tensor | ImageFiles
     labels: torch.Tensor
     classes: int
+    preprocess: Preprocess
 
     def __len__(self):
         return len(self.labels)
@@ -164,11 +165,6 @@ class LabelledImages:
     def input_shape(self):
         """(C, H, W) of one image."""
         return tuple(self.images.shape[1:])
-
-    @property
-    def preprocess(self):
-        """The data set's Preprocess."""
-        return PREPROCESS[self.name]
 
     def to(self, device):
         """The same images in the memory of `device`, where batches are then made."""
@@ -229,7 +225,7 @@ def _load(name, split, limit, root):
     else:
         found = datasets.load(name, split, limit=limit, root=root)
         images = torch.from_numpy(found.images)
-    return LabelledImages(name, images, torch.from_numpy(found.labels), len(found.classes))
+    return LabelledImages(name, images, torch.from_numpy(found.labels), len(found.classes), PREPROCESS[name])
 
 
 def _cropped(draw):

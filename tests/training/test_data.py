@@ -101,7 +101,8 @@ def test_an_epoch_visits_every_image_once_in_an_order_that_seed_and_epoch_fix(di
 @pytest.mark.parametrize(("name", "expected"), [("digits", "5ea50eb91ce2e5f5"), ("cifar10", "0a6cfeea39d123ae")])
 def test_a_seed_gives_the_batches_that_it_always_gave(name, expected, monkeypatch):
     side, channels = (8, 1) if name == "digits" else (32, 3)
-    labelled = data.LabelledImages(name, images(30, channels, side), torch.arange(30), classes=30)
+    pixels, preprocess = images(30, channels, side), data.PREPROCESS[name]
+    labelled = data.LabelledImages(name, pixels, torch.arange(30), classes=30, preprocess=preprocess)
     digest = hashlib.sha256()
     for batch in labelled.epoch_batches(8, seed=2, epoch=3):
         digest.update(batch.images.contiguous().numpy().tobytes() + batch.labels.numpy().tobytes())
