@@ -10,9 +10,10 @@ import torch
 from torch.nn import functional
 
 from adderhw import datasets, image_folder
-from adderhw.errors import DataError
+from adderhw.errors import DataError, ModelError
 
 VALIDATION_EVERY = 10
+SPLITS = ("test", "validation")
 
 
 @dataclass(frozen=True)
@@ -216,6 +217,26 @@ def load_training(name, *, limit=None, root=None):
 def load_test(name, *, root=None):
     """The test images; they are for the figure at the end of a run, never for a choice."""
     return _load(name, "test", None, root)
+
+
+def load_images(metadata, path, split, root):
+    """The 'test' or 'validation' LabelledImages of the data set that a checkpoint was trained on, with its Preprocess.
+
+    metadata: what checkpoint.load_network gave for the file `path`. Raises DataError for another split and for what
+    loading refuses, ModelError for a checkpoint that does not fit its data set.
+    """
+    if split not in SPLITS:
+        raise DataError(f"split: found {split!r}, expected one of {', '.join(SPLITS)}")
+    found, network, name = metadata["preprocess"], metadata["network"], metadata["preprocess"]["dataset"]
+    try:
+        preprocess = Preprocess(tuple(map(float, found["mean"])), tuple(map(float, found["std"])))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path}: found preprocess {found}, expected dataset, mean and std") from error
+    data = load_test(name, root=root) if split == "test" else load_training(name, root=root)[1]
+    if data.input_shape != tuple(metadata["input_shape"]) or data.classes != network["classes"]:
+        sizes = f"a network for {metadata['input_shape']} and {network['classes']} classes"
+        raise ModelError(f"{path}: found {sizes}, expected {list(data.input_shape)} and {data.classes} as {name} has")
+    return replace(data, preprocess=preprocess)
 
 
 def _load(name, split, limit, root):
