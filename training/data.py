@@ -178,18 +178,36 @@ class LabelledImages:
         device, nor on where an interrupted epoch goes on, nor on the number of processes.
         """
         order, draws = self._drawn(batch_size, seed, epoch)
-        for whole in _slices(len(self), batch_size)[start:]:
+
+        def batch(whole):
             part = _share(whole, rank, world)
             images = AUGMENTATION[self.name](self.images[order[part]], draws[part])
-            yield Batch(self.preprocess(images), self.labels[order[part]], whole.stop - whole.start)
+            return Batch(self.preprocess(images), self.labels[order[part]], whole.stop - whole.start)
+
+        return self._made(batch, _slices(len(self), batch_size)[start:])
 
     def batches_in_order(self, batch_size, *, rank=0, world=1):
         """Yields all images as Batches, as they are; each holds process `rank`'s share of `world`."""
-        for whole in _slices(len(self), batch_size):
+
+        def batch(whole):
             part = _share(whole, rank, world)
             images = self.images[part]
             pixels = images.decoded() if isinstance(images, ImageFiles) else images
-            yield Batch(self.preprocess(pixels), self.labels[part], whole.stop - whole.start)
+            return Batch(self.preprocess(pixels), self.labels[part], whole.stop - whole.start)
+
+        return self._made(batch, _slices(len(self), batch_size))
+
+    def _made(self, batch, slices):
+        """Yields batch(slice) of each; of image files the next one is decoded while one is in use."""
+        if not isinstance(self.images, ImageFiles):
+            yield from map(batch, slices)
+            return
+        with ThreadPoolExecutor(1) as ahead:
+            coming = [ahead.submit(batch, whole) for whole in slices[:1]]
+            for whole in slices[1:]:
+                done, coming = coming, [ahead.submit(batch, whole)]
+                yield done[0].result()
+            yield from (each.result() for each in coming)
 
     def _drawn(self, batch_size, seed, epoch):
         """(order int64 (N,), draws (N, k)) of one epoch, on the images' device."""
