@@ -34,5 +34,7 @@ def _writer(folder, first_epoch):
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise AdderHwError(f"tensorboard: found no such package ({error}), expected pip install tensorboard") from error
+        raise AdderHwError(
+            "tensorboard: found no such package, expected it: pip install adderhw[tensorboard]"
+        ) from error
     return SummaryWriter(str(folder), purge_step=first_epoch)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from training import __main__ as train_command
-from training import table
+from training import convert, evaluate, figures, table, taps
 from training.checkpoint import load_network
 
 
@@ -49,7 +49,7 @@ def test_a_run_that_diverges_fails_with_exit_code_one(tmp_path, monkeypatch, cap
     assert capsys.readouterr().err.startswith("error: epoch 1: found a loss of ")
 
 
-@pytest.mark.parametrize("command", [train_command, table])
+@pytest.mark.parametrize("command", [train_command, table, evaluate, convert, figures, taps])
 def test_help_shows_examples_and_explains_every_option(command, monkeypatch, capsys):
     assert call(command, monkeypatch, "--help") == 0
     text = capsys.readouterr().out
