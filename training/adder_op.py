@@ -7,7 +7,6 @@ and PyTorch share an OpenMP library.
 """
 
 import torch
-from torch.nn import functional
 
 from adderhw.errors import ModelError
 from training import adder_kernels
@@ -72,7 +71,7 @@ def _adder_conv(
 
 @_adder_conv.register_kernel("cuda")
 def _adder_conv_on_gpu(x, weight, stride, pads, dilation, groups):
-    from training import adder_gpu  # imports Triton, which a machine without a GPU need not have
+    from training import adder_gpu  # needs Triton, which a machine without a GPU may lack
 
     return adder_gpu.absolute_differences(x, weight, _geometry(stride, pads, dilation), groups)
 
@@ -125,14 +124,9 @@ def _weight_gradient(
 
 @_weight_gradient.register_kernel("cuda")
 def _weight_gradient_on_gpu(grad, x, weight, stride, pads, dilation, groups):
-    """The matrix product is a convolution's weight gradient, for which cuDNN has kernels; then minus w·Σg."""
-    top, left, bottom, right = pads
-    if (top, left) != (bottom, right):
-        x, top, left = functional.pad(x, (left, right, top, bottom)), 0, 0
-    products = torch.ops.aten.convolution_backward(
-        grad, x, weight, None, stride, (top, left), dilation, False, (0, 0), groups, (False, True, False)
-    )[1]
-    return torch.addcmul(products, weight, grad.sum((0, 2, 3))[:, None, None, None], value=-1).contiguous()
+    from training import adder_gpu
+
+    return adder_gpu.weight_gradient(grad, x, weight, _geometry(stride, pads, dilation), groups)
 
 
 @_weight_gradient.register_fake
