@@ -54,28 +54,20 @@ class Geometry(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Byte offsets, int64: of each position's first tap (`reads`) and result (`writes`), of its taps from the first.
+    """Where the work on some images lies: byte offsets, int64. Row 0 is of a full set of images, row 1 of the last one.
 
-    positions: how many there are; each array repeats its last offset until it fills whole tiles.
+    reads, writes: (2, positions) of each position's first tap in the padded buffer and of its result; taps: (all,)
+    of each tap from the first. Positions of one phase have the same taps and fill whole tiles, the last position
+    repeated. tiles: (2, phases + 1), first_taps: (phases + 1,), where each phase begins; positions: (2,), how many
+    there are without the repeated ones.
     """
 
     reads: np.ndarray
     writes: np.ndarray
     taps: np.ndarray
-    positions: int
-
-
-class PhaseTable(NamedTuple):
-    """Byte offsets, int64, phase after phase: of each input's first gradient (`reads`), of itself, of its taps.
-
-    A phase is a residue of (row + pad, column + pad) modulo the stride; its inputs meet the same taps and fill whole
-    tiles, the last input repeated. bounds: (phases + 1, 2), where each phase begins in tiles and in taps.
-    """
-
-    reads: np.ndarray
-    writes: np.ndarray
-    taps: np.ndarray
-    bounds: np.ndarray
+    tiles: np.ndarray
+    first_taps: np.ndarray
+    positions: np.ndarray
 
 
 def absolute_differences(x, weight, geometry, *, groups=1, threads=1):
@@ -86,9 +78,9 @@ def absolute_differences(x, weight, geometry, *, groups=1, threads=1):
     size = geometry.output_size(x.shape[1:3], weight.shape[2:])
     out = _result((len(x), *size, len(weight)))
     images = _images_together(len(x), size)
-    tables = _per_length(_window_table, len(x), images, x.shape, out.shape, weight.shape, geometry)
+    table = _table(_window_offsets, len(x), images, x.shape, out.shape, weight.shape, geometry)
     packed = _pack(_grouped(weight, groups).transpose(0, 3, 4, 2, 1))
-    operands = (x, _padded_size(x.shape, geometry.pads), packed, tables, images, out)
+    operands = (x, _padded_size(x.shape, geometry.pads), packed, table, images, out)
     _run(_sum_images, _sum_images_in_parallel, -(-len(x) // images), threads, operands)
     return out
 
@@ -104,7 +96,7 @@ def input_gradient(grad, x, weight, geometry, *, groups=1, threads=1):
     padded = _padded_size(grad.shape, margins)
     phases = _phases(geometry, weight.shape[2:])
     outputs = weight.shape[0] // groups
-    tables = _per_length(_phase_table, len(x), images, x.shape, padded, outputs, geometry, phases)
+    table = _table(_phase_offsets, len(x), images, x.shape, padded, outputs, geometry, phases)
     by_tap = _grouped(weight, groups).transpose(0, 3, 4, 1, 2)
     chosen = [by_tap[:, a, b] for phase in phases for a, _ in phase.rows for b, _ in phase.columns]
     packed = _pack(np.stack(chosen, 1))
@@ -113,7 +105,7 @@ def input_gradient(grad, x, weight, geometry, *, groups=1, threads=1):
         _clip_images_in_parallel,
         -(-len(x) // images),
         threads,
-        (grad, padded, x, packed, tables, images, out),
+        (grad, padded, x, packed, table, images, out),
     )
     return out
 
@@ -125,14 +117,14 @@ def weight_gradient(grad, x, weight, geometry, *, groups=1, threads=1):
     kh, kw). A part of the batch is summed image by image, then the parts, whose number the shapes decide.
     """
     images = _images_together(len(x), grad.shape[1:3])
-    tables = _per_length(_window_table, len(x), images, x.shape, grad.shape, weight.shape, geometry)
+    table = _table(_window_offsets, len(x), images, x.shape, grad.shape, weight.shape, geometry)
     by_group = _grouped(weight, groups)
     outputs, taps = by_group.shape[1], by_group[0, 0].size
     blocks = -(-outputs // LANES)
     parts = max(1, min(PARTIAL_SUMS, -(-len(x) // images), PARTIAL_BYTES // (groups * blocks * LANES * taps * 4)))
     products = np.zeros((parts, groups, blocks, -(-taps // TILE) * TILE, LANES), np.float32)
     sums = np.zeros((parts, groups, blocks, LANES), np.float32)
-    operands = (grad, x, _padded_size(x.shape, geometry.pads), tables, images, outputs, products, sums)
+    operands = (grad, x, _padded_size(x.shape, geometry.pads), table, images, outputs, products, sums)
     _run(_product_parts, _product_parts_in_parallel, parts * blocks, threads, operands)
     rows = (groups, blocks * LANES)
     total = products.sum(0)[:, :, :taps].transpose(0, 1, 3, 2)
@@ -156,48 +148,65 @@ def _padded_size(shape, pads):
     return top, left, shape[1] + top + bottom, shape[2] + left + right
 
 
-def _per_length(table, batch, images, *shapes):
-    """The tables of `images` images and of those that a batch leaves over (of one, if none, which nothing reads)."""
-    return tuple(table(count, *shapes) for count in (images, batch % images or 1))
-
-
 def _grouped(weight, groups):
     """(O, C / groups, kh, kw) -> (groups, O / groups, C / groups, kh, kw)."""
     return weight.reshape(groups, -1, *weight.shape[1:])
 
 
 @lru_cache(maxsize=1024)
-def _window_table(images, x_shape, out_shape, weight_shape, geometry):
-    """Every output position of `images` images: where its window starts in the padded buffer, where it lies itself."""
+def _table(offsets_of_phases, batch, images, *shapes):
+    """The Table of sets of `images` images; offsets_of_phases(count, *shapes) -> [(reads, writes, taps), …]."""
+    rows = [offsets_of_phases(count, *shapes) for count in (images, batch % images or images)]
+    reads, writes = (
+        np.stack([_fill(np.concatenate([_fill(phase[k], TILE) for phase in row]), _filled(rows[0])) for row in rows])
+        for k in (0, 1)
+    )
+    taps = [phase[2] for phase in rows[0]]
+    tiles = np.stack([np.cumsum([0, *(-(-len(phase[0]) // TILE) for phase in row)]) for row in rows])
+    first_taps = np.cumsum([0, *map(len, taps)])
+    positions = np.array([sum(len(phase[0]) for phase in row) for row in rows])
+    return Table(reads, writes, _fill(np.concatenate(taps), TILE), tiles, first_taps, positions)
+
+
+def _filled(phases):
+    """Positions of all phases together, each filled up to whole tiles."""
+    return sum(-(-len(reads) // TILE) * TILE for reads, _, _ in phases)
+
+
+def _fill(offsets, multiple):
+    """The offsets with the last one repeated until their number is a multiple; none stay none."""
+    return np.pad(offsets, (0, -len(offsets) % multiple), mode="edge") if len(offsets) else offsets
+
+
+def _window_offsets(images, x_shape, out_shape, weight_shape, geometry):
+    """Of every output position: where its window starts in the padded buffer, where it lies itself; one phase."""
     _, channels, *kernel = weight_shape
     _, _, height, width = _padded_size(x_shape, geometry.pads)
     _, out_h, out_w, outputs = out_shape
     n, i, j = (np.arange(count) for count in (images, out_h, out_w))
     reads = _offsets((n, i * geometry.stride[0], j * geometry.stride[1]), (height, width), channels)
     taps = (np.arange(kernel[d]) * geometry.dilation[d] for d in (0, 1))
-    taps = _with_channels(_offsets((np.arange(1), *taps), (height, width), channels), channels)
-    return _table(reads, _offsets((n, i, j), (out_h, out_w), outputs), taps)
+    taps = _with_channels(_offsets(((0,), *taps), (height, width), channels), channels)
+    return [(reads, _offsets((n, i, j), (out_h, out_w), outputs), taps)]
 
 
-@lru_cache(maxsize=1024)
-def _phase_table(images, x_shape, padded, outputs, geometry, phases):
-    """Every input of `images` images: where its first gradient lies in the padded buffer, where it lies itself."""
+def _phase_offsets(images, x_shape, padded, outputs, geometry, phases):
+    """Of every input, by phase: where its first gradient lies in the padded buffer, where it lies itself."""
+    return [_offsets_of_phase(np.arange(images), x_shape, padded, outputs, geometry, phase) for phase in phases]
+
+
+def _offsets_of_phase(n, x_shape, padded, outputs, geometry, phase):
     _, height, width, channels = x_shape
     top, left, grad_h, grad_w = padded
-    reads, writes, taps = [], [], []
-    for phase in phases:
-        i, j = (
-            np.arange((phase.residue[d] - geometry.pads[d]) % geometry.stride[d], x_shape[1 + d], geometry.stride[d])
-            for d in (0, 1)
-        )
-        q, r = ((index + geometry.pads[d]) // geometry.stride[d] for d, index in ((0, i), (1, j)))
-        n = np.arange(images)
-        reads.append(_whole_tiles(_offsets((n, q + top, r + left), (grad_h, grad_w), outputs)))
-        writes.append(_whole_tiles(_offsets((n, i, j), (height, width), channels)))
-        steps = ([-m for _, m in axis] for axis in (phase.rows, phase.columns))
-        taps.append(_with_channels(_offsets(((0,), *steps), (grad_h, grad_w), outputs), outputs))
-    ends = np.cumsum([(0, 0), *((len(r) // TILE, len(t)) for r, t in zip(reads, taps, strict=True))], axis=0)
-    return PhaseTable(*map(np.concatenate, (reads, writes, taps)), ends)
+    i, j = (
+        np.arange((phase.residue[d] - geometry.pads[d]) % geometry.stride[d], x_shape[1 + d], geometry.stride[d])
+        for d in (0, 1)
+    )
+    q, r = ((index + geometry.pads[d]) // geometry.stride[d] for d, index in ((0, i), (1, j)))
+    reads = _offsets((n, q + top, r + left), (grad_h, grad_w), outputs)
+    steps = ([-m for _, m in axis] for axis in (phase.rows, phase.columns))
+    taps = _with_channels(_offsets(((0,), *steps), (grad_h, grad_w), outputs), outputs)
+    return reads, _offsets((n, i, j), (height, width), channels), taps
 
 
 def _offsets(indices, size, channels):
@@ -210,15 +219,6 @@ def _offsets(indices, size, channels):
 def _with_channels(pixels, channels):
     """Byte offsets of all channels of each pixel, flattened."""
     return (pixels[:, None] + np.arange(channels) * FLOAT_BYTES).ravel()
-
-
-def _table(reads, writes, taps):
-    return Table(*map(_whole_tiles, (reads, writes, taps)), len(reads))
-
-
-def _whole_tiles(offsets):
-    """The table with its last offset repeated until whole tiles are filled."""
-    return np.pad(offsets, (0, -len(offsets) % TILE), mode="edge") if len(offsets) else offsets
 
 
 def _gradient_margins(geometry, size, out_size, kernel):
@@ -262,11 +262,11 @@ def _pack(weight):
 
 def _run(kernel, parallel, count, threads, operands):
     """kernel(0, count, …), or its parallel twin; with one thread serially, so that no idle worker spins beside it."""
-    parts = min(threads, count, numba.config.NUMBA_NUM_THREADS)
+    parts = min(threads, count)
     if parts <= 1:
         kernel(0, count, *operands)
     else:
-        numba.set_num_threads(parts)
+        numba.set_num_threads(min(parts, numba.config.NUMBA_NUM_THREADS))
         parallel(parts, count, *operands)
 
 
@@ -287,75 +287,75 @@ def _copy_inside(images, group, padded_size, buffer):
 
 
 @numba.njit(cache=True, nogil=True)
-def _sum_images(first, last, x, padded_size, packed, tables, images, out):
+def _sum_images(first, last, x, padded_size, packed, table, images, out):
     """Groups of images first…last: their outputs, tile by tile."""
     groups, blocks, taps, _ = packed.shape
     outputs = out.shape[3] // groups
     buffer = np.zeros((images, padded_size[2], padded_size[3], x.shape[3] // groups), np.float32)
     for item in range(first, last):
         start = item * images
-        table = tables[0] if start + images <= len(x) else tables[1]
+        row = 1 if start + images > len(x) else 0
         for group in range(groups):
             _copy_inside(x[start : start + images], group, padded_size, buffer)
-            for tile in range(len(table.reads) // TILE):
+            for tile in range(table.tiles[row, 1]):
                 for block in range(blocks):
                     _sum_tile(
                         buffer.ctypes.data,
-                        table.reads.ctypes.data + tile * TILE * 8,
+                        table.reads[row].ctypes.data + tile * TILE * 8,
                         table.taps.ctypes.data,
                         taps,
                         packed[group, block].ctypes.data,
                         out[start].ctypes.data + (group * outputs + block * LANES) * FLOAT_BYTES,
-                        table.writes.ctypes.data + tile * TILE * 8,
+                        table.writes[row].ctypes.data + tile * TILE * 8,
                         outputs - block * LANES,
                     )
 
 
 @numba.njit(cache=True, parallel=True, nogil=True)
-def _sum_images_in_parallel(parts, count, x, padded_size, packed, tables, images, out):
+def _sum_images_in_parallel(parts, count, x, padded_size, packed, table, images, out):
     for part in numba.prange(parts):
         first, last = part * count // parts, (part + 1) * count // parts
-        _sum_images(first, last, x, padded_size, packed, tables, images, out)
+        _sum_images(first, last, x, padded_size, packed, table, images, out)
 
 
 @numba.njit(cache=True, nogil=True)
-def _clip_images(first, last, grad, padded_size, x, packed, tables, images, out):
+def _clip_images(first, last, grad, padded_size, x, packed, table, images, out):
     """Groups of images first…last: their inputs' gradients, tile by tile."""
     groups, blocks = packed.shape[:2]
     channels = x.shape[3] // groups
     buffer = np.zeros((images, padded_size[2], padded_size[3], grad.shape[3] // groups), np.float32)
     for item in range(first, last):
         start = item * images
-        table = tables[0] if start + images <= len(x) else tables[1]
+        row = 1 if start + images > len(x) else 0
         for group in range(groups):
             _copy_inside(grad[start : start + images], group, padded_size, buffer)
-            for phase in range(len(table.bounds) - 1):
-                tap, taps = table.bounds[phase, 1], table.bounds[phase + 1, 1] - table.bounds[phase, 1]
-                for tile in range(table.bounds[phase, 0], table.bounds[phase + 1, 0]):
+            for phase in range(len(table.first_taps) - 1):
+                tap, taps = table.first_taps[phase], table.first_taps[phase + 1] - table.first_taps[phase]
+                for tile in range(table.tiles[row, phase], table.tiles[row, phase + 1]):
                     for block in range(blocks):
                         inside = (group * channels + block * LANES) * FLOAT_BYTES
                         _clip_tile(
                             buffer.ctypes.data,
-                            table.reads.ctypes.data + tile * TILE * 8,
+                            table.reads[row].ctypes.data + tile * TILE * 8,
                             table.taps.ctypes.data + tap * 8,
                             taps,
                             packed[group, block].ctypes.data + tap * LANES * FLOAT_BYTES,
                             x[start].ctypes.data + inside,
                             out[start].ctypes.data + inside,
-                            table.writes.ctypes.data + tile * TILE * 8,
+                            table.writes[row].ctypes.data + tile * TILE * 8,
                             channels - block * LANES,
                         )
 
 
 @numba.njit(cache=True, parallel=True, nogil=True)
-def _clip_images_in_parallel(parts, count, grad, padded_size, x, packed, tables, images, out):
+def _clip_images_in_parallel(parts, count, grad, padded_size, x, packed, table, images, out):
     for part in numba.prange(parts):
         first, last = part * count // parts, (part + 1) * count // parts
-        _clip_images(first, last, grad, padded_size, x, packed, tables, images, out)
+        _clip_images(first, last, grad, padded_size, x, packed, table, images, out)
 
 
 @numba.njit(cache=True, nogil=True)
-def _product_parts(first, last, grad, x, padded_size, tables, images, outputs, products, sums):
+def _product_parts(first, last, grad, x, padded_size, table, images, outputs, products, sums):
     """Tasks first…last, each one part of the batch and one block of output channels: Σ g·x and Σ g."""
     parts, groups, blocks, taps, _ = products.shape
     items = (len(x) + images - 1) // images
@@ -365,21 +365,25 @@ def _product_parts(first, last, grad, x, padded_size, tables, images, outputs, p
         lanes = min(LANES, outputs - block * LANES)
         for item in range(part * items // parts, (part + 1) * items // parts):
             start = item * images
-            table = tables[0] if start + images <= len(x) else tables[1]
+            row = 1 if start + images > len(x) else 0
             for group in range(groups):
                 channel = group * outputs + block * LANES
                 _copy_inside(x[start : start + images], group, padded_size, buffer)
                 gradients = grad[start].ctypes.data + channel * FLOAT_BYTES
                 _add_rows(
-                    gradients, table.writes.ctypes.data, table.positions, sums[part, group, block].ctypes.data, lanes
+                    gradients,
+                    table.writes[row].ctypes.data,
+                    table.positions[row],
+                    sums[part, group, block].ctypes.data,
+                    lanes,
                 )
                 for tap in range(0, taps, TILE):
                     _product_tile(
                         buffer.ctypes.data,
-                        table.reads.ctypes.data,
-                        table.positions,
+                        table.reads[row].ctypes.data,
+                        table.positions[row],
                         gradients,
-                        table.writes.ctypes.data,
+                        table.writes[row].ctypes.data,
                         table.taps.ctypes.data + tap * 8,
                         products[part, group, block, tap].ctypes.data,
                         lanes,
@@ -387,10 +391,10 @@ def _product_parts(first, last, grad, x, padded_size, tables, images, outputs, p
 
 
 @numba.njit(cache=True, parallel=True, nogil=True)
-def _product_parts_in_parallel(parts, count, grad, x, padded_size, tables, images, outputs, products, sums):
+def _product_parts_in_parallel(parts, count, grad, x, padded_size, table, images, outputs, products, sums):
     for part in numba.prange(parts):
         first, last = part * count // parts, (part + 1) * count // parts
-        _product_parts(first, last, grad, x, padded_size, tables, images, outputs, products, sums)
+        _product_parts(first, last, grad, x, padded_size, table, images, outputs, products, sums)
 
 
 @intrinsic
