@@ -98,8 +98,8 @@ def input_gradient(grad, x, weight, geometry, *, groups=1, threads=1):
     outputs = weight.shape[0] // groups
     table = _table(_phase_offsets, len(x), images, x.shape, padded, outputs, geometry, phases)
     by_tap = _grouped(weight, groups).transpose(0, 3, 4, 1, 2)
-    chosen = [by_tap[:, a, b] for phase in phases for a, _ in phase.rows for b, _ in phase.columns]
-    packed = _pack(np.stack(chosen, 1))
+    rows, columns = zip(*((a, b) for phase in phases for a, _ in phase.rows for b, _ in phase.columns), strict=True)
+    packed = _pack(by_tap[:, rows, columns])
     _run(
         _clip_images,
         _clip_images_in_parallel,
@@ -240,6 +240,7 @@ class _Phase(NamedTuple):
     columns: tuple[tuple[int, int], ...]
 
 
+@lru_cache(maxsize=1024)
 def _phases(geometry, kernel):
     return tuple(
         _Phase(residue, *(_phase_taps(geometry, kernel, residue, d) for d in (0, 1)))
@@ -255,9 +256,10 @@ def _phase_taps(geometry, kernel, residue, d):
 def _pack(weight):
     """(groups, …, channels) -> float32 (groups, blocks, product of the rest, LANES), zeros in the channels missing."""
     groups, channels = weight.shape[0], weight.shape[-1]
-    flat = weight.reshape(groups, -1, channels)
-    flat = np.pad(flat, ((0, 0), (0, 0), (0, -channels % LANES)))
-    return np.ascontiguousarray(flat.reshape(groups, flat.shape[1], -1, LANES).transpose(0, 2, 1, 3))
+    filled = np.zeros((*weight.shape[:-1], -(-channels // LANES) * LANES), np.float32)
+    filled[..., :channels] = weight
+    blocks = filled.reshape(groups, -1, filled.shape[-1] // LANES, LANES)
+    return np.ascontiguousarray(blocks.transpose(0, 2, 1, 3))
 
 
 def _run(kernel, parallel, count, threads, operands):

@@ -61,75 +61,63 @@ def _check_window(x, weight, geometry):
         )
 
 
-@torch.library.custom_op("adderhw::adder_conv", mutates_args=(), device_types="cpu")
-def _adder_conv(
-    x: torch.Tensor, weight: torch.Tensor, stride: list[int], pads: list[int], dilation: list[int], groups: int
-) -> torch.Tensor:
+_OPTIONS = "int[] stride, int[] pads, int[] dilation, int groups"
+_SCHEMAS = {  # torch.library.custom_op, which makes these, costs 50 µs more a call
+    "adderhw::adder_conv": f"(Tensor x, Tensor weight, {_OPTIONS}) -> Tensor",
+    "adderhw::adder_conv_input_gradient": f"(Tensor grad, Tensor x, Tensor weight, {_OPTIONS}) -> Tensor",
+    "adderhw::adder_conv_weight_gradient": f"(Tensor grad, Tensor x, Tensor weight, {_OPTIONS}) -> Tensor",
+}
+for _name, _schema in _SCHEMAS.items():
+    torch.library.define(_name, _schema)
+
+
+@torch.library.impl("adderhw::adder_conv", "CPU")
+def _adder_conv(x, weight, stride, pads, dilation, groups):
     operands = (_channels_last(x), _array(weight), _geometry(stride, pads, dilation))
     return _channels_first(adder_kernels.absolute_differences(*operands, **_options(groups)))
 
 
-@_adder_conv.register_kernel("cuda")
-def _adder_conv_on_gpu(x, weight, stride, pads, dilation, groups):
-    from training import adder_gpu  # needs Triton, which a machine without a GPU may lack
+@torch.library.impl("adderhw::adder_conv_input_gradient", "CPU")
+def _input_gradient(grad, x, weight, stride, pads, dilation, groups):
+    operands = (_channels_last(grad), _channels_last(x), _array(weight), _geometry(stride, pads, dilation))
+    return _channels_first(adder_kernels.input_gradient(*operands, **_options(groups)))
 
-    return adder_gpu.absolute_differences(x, weight, _geometry(stride, pads, dilation), groups)
+
+@torch.library.impl("adderhw::adder_conv_weight_gradient", "CPU")
+def _weight_gradient(grad, x, weight, stride, pads, dilation, groups):
+    operands = (_channels_last(grad), _channels_last(x), _array(weight), _geometry(stride, pads, dilation))
+    return torch.from_numpy(adder_kernels.weight_gradient(*operands, **_options(groups)))
 
 
-@_adder_conv.register_fake
+def _on_gpu(name):
+    """The Triton kernel `name`; Triton, which a machine without a GPU may lack, is imported when it is first called."""
+
+    def call(*arguments):
+        from training import adder_gpu
+
+        *operands, stride, pads, dilation, groups = arguments
+        return getattr(adder_gpu, name)(*operands, _geometry(stride, pads, dilation), groups)
+
+    return call
+
+
+torch.library.impl("adderhw::adder_conv", "CUDA", _on_gpu("absolute_differences"))
+torch.library.impl("adderhw::adder_conv_input_gradient", "CUDA", _on_gpu("input_gradient"))
+torch.library.impl("adderhw::adder_conv_weight_gradient", "CUDA", _on_gpu("weight_gradient"))
+
+
+@torch.library.register_fake("adderhw::adder_conv")
 def _adder_conv_shape(x, weight, stride, pads, dilation, groups):
     size = _geometry(stride, pads, dilation).output_size(x.shape[2:], weight.shape[2:])
     return _empty_channels_last(x, (x.shape[0], weight.shape[0], *size))
 
 
-@torch.library.custom_op("adderhw::adder_conv_input_gradient", mutates_args=(), device_types="cpu")
-def _input_gradient(
-    grad: torch.Tensor,
-    x: torch.Tensor,
-    weight: torch.Tensor,
-    stride: list[int],
-    pads: list[int],
-    dilation: list[int],
-    groups: int,
-) -> torch.Tensor:
-    operands = (_channels_last(grad), _channels_last(x), _array(weight), _geometry(stride, pads, dilation))
-    return _channels_first(adder_kernels.input_gradient(*operands, **_options(groups)))
-
-
-@_input_gradient.register_kernel("cuda")
-def _input_gradient_on_gpu(grad, x, weight, stride, pads, dilation, groups):
-    from training import adder_gpu
-
-    return adder_gpu.input_gradient(grad, x, weight, _geometry(stride, pads, dilation), groups)
-
-
-@_input_gradient.register_fake
+@torch.library.register_fake("adderhw::adder_conv_input_gradient")
 def _input_gradient_shape(grad, x, weight, stride, pads, dilation, groups):
     return _empty_channels_last(x, x.shape)
 
 
-@torch.library.custom_op("adderhw::adder_conv_weight_gradient", mutates_args=(), device_types="cpu")
-def _weight_gradient(
-    grad: torch.Tensor,
-    x: torch.Tensor,
-    weight: torch.Tensor,
-    stride: list[int],
-    pads: list[int],
-    dilation: list[int],
-    groups: int,
-) -> torch.Tensor:
-    operands = (_channels_last(grad), _channels_last(x), _array(weight), _geometry(stride, pads, dilation))
-    return torch.from_numpy(adder_kernels.weight_gradient(*operands, **_options(groups)))
-
-
-@_weight_gradient.register_kernel("cuda")
-def _weight_gradient_on_gpu(grad, x, weight, stride, pads, dilation, groups):
-    from training import adder_gpu
-
-    return adder_gpu.weight_gradient(grad, x, weight, _geometry(stride, pads, dilation), groups)
-
-
-@_weight_gradient.register_fake
+@torch.library.register_fake("adderhw::adder_conv_weight_gradient")
 def _weight_gradient_shape(grad, x, weight, stride, pads, dilation, groups):
     return weight.new_empty(weight.shape)
 
@@ -146,9 +134,9 @@ def _gradients(ctx, grad):
     return of_x, of_weight, None, None, None, None
 
 
-_adder_conv.register_autograd(_gradients, setup_context=_save_operands)
+torch.library.register_autograd("adderhw::adder_conv", _gradients, setup_context=_save_operands)
 for _device in ("cpu", "cuda"):
-    _adder_conv.register_autocast(_device, torch.float32)
+    torch.library.register_autocast("adderhw::adder_conv", _device, torch.float32)
 
 
 def _geometry(stride, pads, dilation):
