@@ -509,18 +509,23 @@ def _add_rows(typingctx, grad, writes, count, out, lanes):
 
 
 def _difference(builder, minuend, subtrahend, one, p):
-    """minuend − subtrahend, in every second position as minuend·1 − subtrahend, which is equal, where `one` is one."""
+    """minuend − subtrahend, in every second position as minuend·1 − subtrahend, which is equal, where `one` is one.
+
+    The multiply-add gets a copy of the minuend to overwrite, so that a subtrahend in memory stays its operand.
+    """
     if one is None or p % 2 == 0:
         return builder.fsub(minuend, subtrahend)
-    return _call(builder, "llvm.fma", minuend, one, builder.fneg(subtrahend))
+    return _call(builder, "llvm.fma", _hidden(builder, minuend), one, builder.fneg(subtrahend))
 
 
 def _hidden_one(builder):
     """Ones that LLVM does not know to be ones, lest it turn x·1 − w into a subtraction; None without vector FMA."""
-    if not _FEATURES.get("fma"):
-        return None
-    kind = ir.FunctionType(_VECTOR, [_VECTOR])
-    return builder.asm(kind, "", "=v,0", [_constant(1.0)], side_effect=False)
+    return _hidden(builder, _constant(1.0)) if _FEATURES.get("fma") else None
+
+
+def _hidden(builder, value):
+    """The same vector, in a register of its own, of which LLVM knows nothing; of x86, as are the features asked for."""
+    return builder.asm(ir.FunctionType(_VECTOR, [_VECTOR]), "", "=v,0", [value], side_effect=False)
 
 
 def _clip_to_one(builder, value):
