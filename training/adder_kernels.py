@@ -22,7 +22,15 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-_FEATURES = llvmlite.binding.get_host_cpu_features()
+
+def _cpu_features():
+    """{feature: whether Numba compiles for it}: the processor's own unless NUMBA_CPU_FEATURES says others."""
+    if numba.config.CPU_FEATURES is None:
+        return dict(llvmlite.binding.get_host_cpu_features())
+    return {feature[1:]: feature[0] == "+" for feature in numba.config.CPU_FEATURES.split(",") if feature}
+
+
+_FEATURES = _cpu_features()
 LANES = 16 if _FEATURES.get("avx512f") else 8
 TILE = 8
 FLOAT_BYTES = 4

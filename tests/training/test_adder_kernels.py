@@ -1,5 +1,11 @@
 """The kernels on numpy arrays: partly filled tiles and lanes, batches, threads, what they must not touch."""
 
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -103,3 +109,17 @@ def test_equal_operands_differ_by_exactly_nothing_however_large():
     x = 1000 + random(1, 1, TILE, 1)
     weight = np.broadcast_to(x[0, 0, 0, 0], (1, 1, 1, 1)).astype(np.float32)
     assert absolute_differences(x, weight, PLAIN)[0, 0, 0, 0] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names x86 processors")
+@pytest.mark.parametrize(
+    ("name", "features"),
+    [("x86-64", "+sse2"), ("haswell", "+sse4.2,+avx,+avx2"), ("haswell", "+sse4.2,+avx,+avx2,+fma")],
+)
+def test_kernels_compiled_for_lesser_processors_match_the_definition(name, features):
+    tests = [str(Path(__file__).with_name("test_adder_op.py")), "-k", "match_their_definition"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
+    environment = os.environ | {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout
