@@ -6,10 +6,11 @@ weight's gradient), held in vector registers for the whole reduction; what a pos
 tables of byte offsets, so that stride, padding, dilation and groups cost nothing inside. Loops run in parallel over
 results, never over a reduction whose parts depend on it: results do not depend on the number of threads.
 
-Where the ports of the core allow it, subtractions are shared among adders and multipliers: |x − w| needs two
-additions and Zen 4 has as many multiply-add units as adders, so every second x − w is the equal x·1 − w. Registers
-only, one Zen 4 core then does 37.5 G absolute differences/s instead of 29.5, and 38 instead of 18 G products with
-clip(w − x, −1, 1), which is one instruction (vrangeps) there.
+Subtractions are shared among adders and multipliers: |x − w| needs two additions, and Zen 4 has as many multiply-add
+units as adders, so every second x − w is the equal x·1 − w. From registers one such core then does 37.5 G absolute
+differences/s instead of 29.5, and 38 instead of 18 G products with clip(w − x, −1, 1), which is one instruction
+(vrangeps) of AVX-512DQ. Layers of ResNet-20 reach nine tenths of that, and of the 58 G multiply-adds/s that bound the
+weight's gradient; benchmarks/training.py prints them beside oneDNN's convolution.
 """
 
 from functools import lru_cache
@@ -86,9 +87,9 @@ def absolute_differences(x, weight, geometry, *, groups=1, threads=1):
     size = geometry.output_size(x.shape[1:3], weight.shape[2:])
     out = _result((len(x), *size, len(weight)))
     images = _images_together(len(x), size)
-    table = _table(_window_offsets, len(x), images, x.shape, out.shape, weight.shape, geometry)
+    table = _table(_window_offsets, images, len(x) % images, x.shape[1:], out.shape[1:], weight.shape[1:], geometry)
     packed = _pack(_grouped(weight, groups).transpose(0, 3, 4, 2, 1))
-    operands = (x, _padded_size(x.shape, geometry.pads), packed, table, images, out)
+    operands = (x, _padded_size(x.shape[1:], geometry.pads), packed, table, images, out)
     _run(_sum_images, _sum_images_in_parallel, -(-len(x) // images), threads, operands)
     return out
 
@@ -101,20 +102,15 @@ def input_gradient(grad, x, weight, geometry, *, groups=1, threads=1):
     out = _result(x.shape)
     images = _images_together(len(x), x.shape[1:3])
     margins = _gradient_margins(geometry, x.shape[1:3], grad.shape[1:3], weight.shape[2:])
-    padded = _padded_size(grad.shape, margins)
+    padded = _padded_size(grad.shape[1:], margins)
     phases = _phases(geometry, weight.shape[2:])
     outputs = weight.shape[0] // groups
-    table = _table(_phase_offsets, len(x), images, x.shape, padded, outputs, geometry, phases)
+    table = _table(_phase_offsets, images, len(x) % images, x.shape[1:], padded, outputs, geometry, phases)
     by_tap = _grouped(weight, groups).transpose(0, 3, 4, 1, 2)
     rows, columns = zip(*((a, b) for phase in phases for a, _ in phase.rows for b, _ in phase.columns), strict=True)
     packed = _pack(by_tap[:, rows, columns])
-    _run(
-        _clip_images,
-        _clip_images_in_parallel,
-        -(-len(x) // images),
-        threads,
-        (grad, padded, x, packed, table, images, out),
-    )
+    operands = (grad, padded, x, packed, table, images, out)
+    _run(_clip_images, _clip_images_in_parallel, -(-len(x) // images), threads, operands)
     return out
 
 
@@ -125,14 +121,14 @@ def weight_gradient(grad, x, weight, geometry, *, groups=1, threads=1):
     kh, kw). A part of the batch is summed image by image, then the parts, whose number the shapes decide.
     """
     images = _images_together(len(x), grad.shape[1:3])
-    table = _table(_window_offsets, len(x), images, x.shape, grad.shape, weight.shape, geometry)
+    table = _table(_window_offsets, images, len(x) % images, x.shape[1:], grad.shape[1:], weight.shape[1:], geometry)
     by_group = _grouped(weight, groups)
     outputs, taps = by_group.shape[1], by_group[0, 0].size
     blocks = -(-outputs // LANES)
     parts = max(1, min(PARTIAL_SUMS, -(-len(x) // images), PARTIAL_BYTES // (groups * blocks * LANES * taps * 4)))
     products = np.zeros((parts, groups, blocks, -(-taps // TILE) * TILE, LANES), np.float32)
     sums = np.zeros((parts, groups, blocks, LANES), np.float32)
-    operands = (grad, x, _padded_size(x.shape, geometry.pads), table, images, outputs, products, sums)
+    operands = (grad, x, _padded_size(x.shape[1:], geometry.pads), table, images, outputs, products, sums)
     _run(_product_parts, _product_parts_in_parallel, parts * blocks, threads, operands)
     rows = (groups, blocks * LANES)
     total = products.sum(0)[:, :, :taps].transpose(0, 1, 3, 2)
@@ -151,9 +147,9 @@ def _images_together(batch, size):
 
 
 def _padded_size(shape, pads):
-    """(top, left, height, width) of the buffer that holds images of shape (N, H, W, C) with `pads` around them."""
+    """(top, left, height, width) of the buffer that holds images of shape (H, W, C) with `pads` around them."""
     top, left, bottom, right = pads
-    return top, left, shape[1] + top + bottom, shape[2] + left + right
+    return top, left, shape[0] + top + bottom, shape[1] + left + right
 
 
 def _grouped(weight, groups):
@@ -161,10 +157,13 @@ def _grouped(weight, groups):
     return weight.reshape(groups, -1, *weight.shape[1:])
 
 
-@lru_cache(maxsize=1024)
-def _table(offsets_of_phases, batch, images, *shapes):
-    """The Table of sets of `images` images; offsets_of_phases(count, *shapes) -> [(reads, writes, taps), …]."""
-    rows = [offsets_of_phases(count, *shapes) for count in (images, batch % images or images)]
+@lru_cache(maxsize=256)
+def _table(offsets_of_phases, images, left_over, *shapes):
+    """The Table of sets of `images` images and of those left over, if any.
+
+    offsets_of_phases(count, *shapes) -> [(reads, writes, taps), …]
+    """
+    rows = [offsets_of_phases(count, *shapes) for count in (images, left_over or images)]
     reads, writes = (
         np.stack([_fill(np.concatenate([_fill(phase[k], TILE) for phase in row]), _filled(rows[0])) for row in rows])
         for k in (0, 1)
@@ -188,9 +187,9 @@ def _fill(offsets, multiple):
 
 def _window_offsets(images, x_shape, out_shape, weight_shape, geometry):
     """Of every output position: where its window starts in the padded buffer, where it lies itself; one phase."""
-    _, channels, *kernel = weight_shape
+    channels, *kernel = weight_shape
     _, _, height, width = _padded_size(x_shape, geometry.pads)
-    _, out_h, out_w, outputs = out_shape
+    out_h, out_w, outputs = out_shape
     n, i, j = (np.arange(count) for count in (images, out_h, out_w))
     reads = _offsets((n, i * geometry.stride[0], j * geometry.stride[1]), (height, width), channels)
     taps = (np.arange(kernel[d]) * geometry.dilation[d] for d in (0, 1))
@@ -204,10 +203,10 @@ def _phase_offsets(images, x_shape, padded, outputs, geometry, phases):
 
 
 def _offsets_of_phase(n, x_shape, padded, outputs, geometry, phase):
-    _, height, width, channels = x_shape
+    height, width, channels = x_shape
     top, left, grad_h, grad_w = padded
     i, j = (
-        np.arange((phase.residue[d] - geometry.pads[d]) % geometry.stride[d], x_shape[1 + d], geometry.stride[d])
+        np.arange((phase.residue[d] - geometry.pads[d]) % geometry.stride[d], x_shape[d], geometry.stride[d])
         for d in (0, 1)
     )
     q, r = ((index + geometry.pads[d]) // geometry.stride[d] for d, index in ((0, i), (1, j)))
@@ -248,7 +247,7 @@ class _Phase(NamedTuple):
     columns: tuple[tuple[int, int], ...]
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _phases(geometry, kernel):
     return tuple(
         _Phase(residue, *(_phase_taps(geometry, kernel, residue, d) for d in (0, 1)))
