@@ -1,12 +1,13 @@
-"""Triton kernels of the float32 adder convolution on a GPU: the sums of |x − w| and their gradient for the input.
+"""Triton kernels of the float32 adder convolution on a GPU: the sums of |x − w| and their two gradients.
 
-Both are tiled as a matrix product is, of positions by channels, and go over the taps in chunks that asynchronous
-copies bring into shared memory three deep; nothing is unfolded in device memory. tl.dot knows products only, so a
-chunk is a broadcast difference of four axes (chunk, columns, positions, lanes), summed over the first: the layout
-that Triton gives it keeps the first two axes within a thread, which leaves each thread a register tile of
-positions × COLUMNS sums and operands read from shared memory 16 bytes at a time. Compiled for sm_90 (Triton 3.7.1)
-the forward loop is 84–87 % float32 additions, two to a tap, |…| being an operand's modifier; the gradient has
-three instructions to a tap, subtract, clip (one minimum with the sign carried over) and multiply-add.
+The sums and the input's gradient are tiled as a matrix product is, of positions by channels, and go over the taps in
+chunks that asynchronous copies bring into shared memory three deep; nothing is unfolded in device memory. tl.dot
+knows products only, so a chunk is a broadcast difference of four axes (chunk, columns, positions, lanes), summed over
+the first: the layout that Triton gives it keeps the first two axes within a thread, which leaves each thread a
+register tile of positions × COLUMNS sums and operands read from shared memory 16 bytes at a time. Compiled for sm_90
+(Triton 3.7.1) the forward loop is 84–87 % float32 additions, two to a tap, |…| being an operand's modifier; the
+gradient has three instructions to a tap, subtract, clip (one minimum with the sign carried over) and multiply-add.
+The weight's gradient is a matrix product over positions, in full float32 (no TF32), in parts that are added at the end.
 
 A sum's order depends on the layer's shape alone, not on the tile that autotuning finds fastest: results repeat.
 """
@@ -19,6 +20,9 @@ import triton.language as tl
 
 INT32_ELEMENTS = 2**31
 """Tensors of at least this many elements are addressed with 64-bit offsets."""
+
+PART_POSITIONS, PARTIAL_ELEMENTS = 2048, 1 << 24
+"""Positions that one part of the weight's gradient sums, and the elements that all parts together may take."""
 
 COLUMNS = 4
 """Channels per thread: with 8 to 16 positions to each, operands cost less than a tenth of the instructions."""
@@ -59,6 +63,32 @@ def input_gradient(grad, x, weight, geometry, groups=1):
     return out
 
 
+def weight_gradient(grad, x, weight, geometry, groups=1):
+    """∂L/∂w = Σ g·(x − w) over every output of the filter (Chen 2020), as Σ g·x minus w·Σ g.
+
+    grad, x and weight: as in input_gradient. Returns float32 (O, C / groups, kh, kw).
+    """
+    grad, x = _channels_last(grad), _channels_last(x)
+    outputs, channels, kernel_h, kernel_w = weight.shape
+    rows, columns = kernel_h * kernel_w * channels, outputs // groups
+    positions = grad.shape[0] * grad.shape[2] * grad.shape[3]
+    parts = max(1, min(triton.cdiv(positions, PART_POSITIONS), PARTIAL_ELEMENTS // (rows * outputs)))
+    products = x.new_empty((parts, groups, rows, columns))
+    tile = {"ROWS": _at_least(rows, 64), "CHANNELS": _at_least(columns, 64), "POSITIONS": 32}
+    grid = (triton.cdiv(rows, tile["ROWS"]), triton.cdiv(columns, tile["CHANNELS"]) * groups, parts)
+    wide = max(grad.numel(), x.numel()) >= INT32_ELEMENTS
+    with torch.cuda.device_of(x):
+        _product[grid](grad, x, products, *_scalars(x, grad, weight, geometry, groups, positions), **tile, WIDE=wide)
+    total = products.sum(0).reshape(groups, kernel_h, kernel_w, channels, columns).permute(0, 4, 3, 1, 2)
+    sums = grad.sum((0, 2, 3))[:, None, None, None]
+    return (total.reshape(weight.shape) - weight * sums).contiguous()
+
+
+def _at_least(length, limit):
+    """The smallest side that tl.dot takes and that holds `length`, or `limit`."""
+    return next((side for side in (16, 32) if length <= side), limit)
+
+
 def _channels_last(x):
     return x.detach().permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
 
@@ -79,7 +109,7 @@ def _scalars(x, out, weight, geometry, groups, positions):
 
 
 def _launch(kernel, tensors, positions, channels, reduced, groups, phases, scalars):
-    """Run `kernel` on tiles of positions × channels of each group and phase; the interpreter takes the smallest tile."""
+    """Run `kernel` on tiles of positions × channels per group and phase; the interpreter takes the smallest tile."""
     if not tensors[-1].numel():
         return
     chunk = 16 if reduced % 16 == 0 else 8
@@ -223,7 +253,45 @@ def _clip(
         clipped = tl.clamp(weights[:, :, None, :] - values[None], -1.0, 1.0)
         sums += tl.sum(grads[:, None, :, None] * clipped, 0)
         k_0, b, a = _next(k_0 + CHUNK, b, a, outputs, columns_of_taps)
-    _store(sums, dx, position, tl.where(index < count, position + 1, 0), all_channels, group * channels, first, channels)
+    _store(
+        sums, dx, position, tl.where(index < count, position + 1, 0), all_channels, group * channels, first, channels
+    )
+
+
+@triton.jit(do_not_specialize=[*_SHAPES, *_WINDOW])
+def _product(
+    g, x, products,
+    batch, height, width, out_height, out_width, channels, outputs, groups, size_class,
+    kernel_h, kernel_w, stride_h, stride_w, top, left, dilation_h, dilation_w, step_h, step_w,
+    ROWS: tl.constexpr, CHANNELS: tl.constexpr, POSITIONS: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    """Σ x·g of ROWS taps (row, column, channel) × CHANNELS output channels over one part of the positions."""
+    tiles = tl.cdiv(outputs, CHANNELS)
+    group, first = tl.program_id(1) // tiles, tl.program_id(1) % tiles * CHANNELS
+    rows = kernel_h * kernel_w * channels
+    tap = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    a, b, c = tap // (kernel_w * channels), tap // channels % kernel_w, tap % channels
+    o = first + tl.arange(0, CHANNELS)
+    known_taps, known_outputs = tap < rows, o < outputs
+    positions = batch * out_height * out_width
+    chunks = tl.cdiv(positions, POSITIONS)
+    part, parts = tl.program_id(2), tl.num_programs(2)
+    sums = tl.zeros((ROWS, CHANNELS), tl.float32)
+    for chunk in range(part * chunks // parts, (part + 1) * chunks // parts):
+        position = chunk * POSITIONS + tl.arange(0, POSITIONS)
+        if WIDE:
+            position = position.to(tl.int64)
+        j, i, n = position % out_width, position // out_width % out_height, position // (out_width * out_height)
+        row = (i * stride_h - top)[None, :] + (a * dilation_h)[:, None]
+        col = (j * stride_w - left)[None, :] + (b * dilation_w)[:, None]
+        there = (row >= 0) & (row < height) & (col >= 0) & (col < width) & (position < positions)[None, :]
+        place = ((n[None, :] * height + row) * width + col) * (channels * groups) + (group * channels + c)[:, None]
+        values = tl.load(x + place, mask=there & known_taps[:, None], other=0.0)
+        place = position[:, None] * (outputs * groups) + (group * outputs + o)[None, :]
+        grads = tl.load(g + place, mask=(position < positions)[:, None] & known_outputs[None, :], other=0.0)
+        sums += tl.dot(values, grads, input_precision="ieee")
+    place = ((part * groups + group) * rows + tap)[:, None] * outputs + o[None, :]
+    tl.store(products + place, sums, mask=known_taps[:, None] & known_outputs[None, :])
 
 
 @triton.jit
@@ -237,7 +305,7 @@ def _positions(POSITIONS: tl.constexpr, WIDE: tl.constexpr):
 
 @triton.jit
 def _first_tap(phase, kernel, stride, dilation):
-    """(tap, m): the first tap of an axis that inputs of `phase` meet, at output (i + pad) // stride − m; or (kernel, 0)."""
+    """(tap, m): the first tap of an axis that inputs of `phase` meet, at (i + pad) // stride − m; or (kernel, 0)."""
     first, m = kernel, 0
     for distance in range(0, kernel):
         tap = kernel - 1 - distance
@@ -258,7 +326,7 @@ def _next(k, b, a, length, columns):
 
 @triton.jit
 def _store(sums, out, position, end, row_length, start, first, channels):
-    """Write sums (COLUMNS, positions, LANES) as rows of channels, those of positions below `end` and inside the group."""
+    """Write sums (COLUMNS, positions, LANES) as rows of channels: positions below `end`, channels in the group."""
     COLUMNS: tl.constexpr = sums.shape[0]
     POSITIONS: tl.constexpr = sums.shape[1]
     LANES: tl.constexpr = sums.shape[2]
