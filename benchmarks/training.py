@@ -16,15 +16,17 @@ import subprocess
 import sys
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional
 
 from benchmarks.timing import cpu_name, median_ratio, paired, print_table, write_json
-from training import networks
+from training import learners
 from training.adder_op import adder_conv2d
-from training.distil import KernelMatch, ResponseRecorder, blended_loss
-from training.layers import scale_adder_gradients
+from training.data import Batch
+from training.parallel import Place
+from training.recipe import Recipe
 
 ADDER_PY_SECONDS_PER_IMAGE = 0.59 + 0.78
 """huawei-noah/AdderNet's adder.py at 2fb8aad, ResNet-20, forward + backward, as measured on a 2-core Zen 4."""
@@ -44,51 +46,23 @@ GPU_BATCH = 256
 LANES_PER_SM, INSTRUCTIONS_PER_TAP = 128, 2
 
 
-class Learner:
-    """A network on a device with its optimiser, and one step on a batch."""
+class Images(NamedTuple):
+    """What the networks are sized for."""
 
-    def __init__(self, kind, device="cpu", match=False):
-        torch.manual_seed(0)
-        self.network = networks.build("resnet20", kind, classes=10, in_channels=3).to(device)
-        self.match = KernelMatch(self.network).to(device) if match else None
-        parameters = [*self.network.parameters(), *(self.match.parameters() if match else ())]
-        self.optimiser = torch.optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=5e-4)
-
-    def step(self, loss):
-        """Gradients of the loss, the adder layers' rate, the optimiser's step."""
-        self.optimiser.zero_grad()
-        loss.backward()
-        scale_adder_gradients(self.network)
-        self.optimiser.step()
+    classes: int = 10
+    input_shape: tuple[int, int, int] = (3, 32, 32)
 
 
-def plain_step(kind, device="cpu"):
-    """A call that trains a network of `kind` on (images, labels) by cross-entropy."""
-    learner = Learner(kind, device)
-
-    def step(images, labels):
-        learner.step(functional.cross_entropy(learner.network(images), labels))
-
-    return step
-
-
-def pkkd_step(device="cpu"):
-    """A call that trains an adder network and its CNN twin together (Xu 2020), both from the weights before it."""
-    student, teacher = Learner("ann", device, match=True), Learner("cnn", device)
-    responses = [ResponseRecorder(learner.network).responses for learner in (student, teacher)]
-
-    def step(images, labels):
-        teacher_scores = teacher.network(images)
-        teacher.step(functional.cross_entropy(teacher_scores, labels))
-        loss = blended_loss(student.network(images), labels, teacher_scores, alpha=1.0)
-        student.step(loss + student.match(*responses))
-
-    return step
+def step_of(method, device="cpu"):
+    """A call that trains ResNet-20 by `method` on (images, labels), as a run of python -m training does."""
+    recipe = Recipe(model="resnet20", data="cifar10", method=method)
+    run = learners.start(recipe, Images(), Place(torch.device(device)))
+    return lambda images, labels: learners.train_batch(run, Batch(images, labels, len(labels)))
 
 
 def steps(device="cpu"):
     """{name: step} of the three that are compared."""
-    return {"CNN": plain_step("cnn", device), "ANN": plain_step("ann", device), "PKKD": pkkd_step(device)}
+    return {name: step_of(name.lower(), device) for name in ("CNN", "ANN", "PKKD")}
 
 
 def random_batch(batch, device="cpu"):
@@ -165,7 +139,7 @@ def peak_memory(kind, batch):
 def print_own_peak(kind, batch):
     """What peak_memory reads: this process's resident memory, its high-water mark reset before the steps."""
     torch.set_num_threads(2)
-    step = plain_step(kind)
+    step = step_of(kind)
     step(*random_batch(2))
     images, labels = random_batch(batch)
     Path("/proc/self/clear_refs").write_text("5")

@@ -88,7 +88,7 @@ class LayerMatch(nn.Module):
         cnn = cnn.detach()
         if self.log_variance_ann is not None:
             ann = kernel_response(ann, self.log_variance_ann, self.limit)
-            cnn = kernel_response(-cnn, self.log_variance_cnn, self.limit)
+            cnn = kernel_response(cnn, self.log_variance_cnn, self.limit, sign=-1)
         return functional.mse_loss(self.map_ann(ann), self.map_cnn(cnn))
 
 
@@ -118,9 +118,29 @@ def layers_at(ann, place):
     return [f"{name}.{ann.get_submodule(name).last_layer}" for name in blocks]
 
 
-def kernel_response(exponent, log_variance, limit):
-    """exp(exponent / (2σ²)) with σ² = exp(log_variance), its argument clamped to ±limit."""
-    return torch.exp((exponent / (2 * log_variance.exp())).clamp(-limit, limit))
+def kernel_response(response, log_variance, limit, sign=1):
+    """exp(sign·response / (2σ²)) with σ² = exp(log_variance), its argument clamped to ±limit."""
+    return _ClampedExponential.apply(response, sign / (2 * log_variance.exp()), limit)
+
+
+class _ClampedExponential(torch.autograd.Function):
+    """exp(clamp(x·k, ±limit)) in three passes over memory; where the clamp holds, nothing flows back."""
+
+    @staticmethod
+    def forward(ctx, x, k, limit):
+        """x: float (N, C, H, W); k: scalar tensor; limit: a number."""
+        y = (x * k).clamp_(-limit, limit).exp_()
+        ctx.save_for_backward(x, k, y)
+        ctx.limit = limit
+        return y
+
+    @staticmethod
+    def backward(ctx, grad):
+        """d/dx = k·y and d/dk = x·y inside the clamp."""
+        x, k, y = ctx.saved_tensors
+        inside = (grad * y).masked_fill_((x * k).abs_() > ctx.limit, 0)
+        of_k = (inside * x).sum().reshape(k.shape) if ctx.needs_input_grad[1] else None
+        return inside.mul_(k) if ctx.needs_input_grad[0] else None, of_k, None
 
 
 def squared_mmd(a, b):

@@ -46,6 +46,21 @@ def test_exponents_are_clamped():
     torch.testing.assert_close(response, torch.tensor([exp(-10), exp(10)]))
 
 
+def test_the_kernel_responses_gradients_are_those_of_the_separate_operations():
+    torch.manual_seed(0)
+    response, log_variance = 30 * torch.randn(2, 3, 4, 4, dtype=torch.float64), torch.tensor(0.7, dtype=torch.float64)
+    for sign in (1, -1):
+        found, expected = ([tensor.clone().requires_grad_() for tensor in (response, log_variance)] for _ in range(2))
+        weight = torch.randn_like(response)
+        (kernel_response(*found, 4.0, sign) * weight).sum().backward()
+        exponent = (sign * expected[0] / (2 * expected[1].exp())).clamp(-4.0, 4.0)
+        (exponent.exp() * weight).sum().backward()
+        for a, b in zip(found, expected, strict=True):
+            torch.testing.assert_close(a.grad, b.grad)
+        assert (found[0].grad == 0).any()
+        assert (found[0].grad != 0).any()
+
+
 @pytest.mark.parametrize(
     ("features", "expected"),
     [
