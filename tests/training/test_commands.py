@@ -24,7 +24,7 @@ def shortened(command):
     """The command as a list: Python instead of a name in PATH, and few epochs on few images."""
     program, *arguments = shlex.split(command)
     start = {"python": [sys.executable], "torchrun": TORCHRUN}[program]
-    module = arguments[arguments.index("-m") + 1]
+    module = arguments[arguments.index("-m") + 1] if "-m" in arguments else None
     return [*start, *arguments, *SHORT.get(module, [])]
 
 
