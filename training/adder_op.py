@@ -36,7 +36,8 @@ def adder_linear(x, weight):
 
 def _check_operands(x, weight, groups):
     for name, tensor in (("input", x), ("weight", weight)):
-        widened = torch.is_autocast_enabled(tensor.device.type) and tensor.is_floating_point()
+        autocasts = tensor.device.type in ("cpu", "cuda") and torch.is_autocast_enabled(tensor.device.type)
+        widened = autocasts and tensor.is_floating_point()
         if tensor.ndim != 4 or tensor.device.type not in DEVICES or not (tensor.dtype == torch.float32 or widened):
             found = f"{tensor.dtype} {tuple(tensor.shape)} on {tensor.device}"
             raise ModelError(
