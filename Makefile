@@ -20,6 +20,7 @@ lint: .venv/test-installed
 bench: .venv/test-installed
 	$(BIN)/python -m benchmarks.kernels
 	$(BIN)/python -m benchmarks.resnet20
+	$(BIN)/python -m benchmarks.training
 
 .venv/bin/python:
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed')"

@@ -1,21 +1,16 @@
-"""Image data sets as integer arrays: the digits that ship here, and CIFAR-10 and Fashion-MNIST from a folder."""
+"""Image data sets as integer arrays: the digits that ship here, and those that lie in a folder of yours."""
 
-import gzip
-import os
-import struct
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 
+from adderhw import idx, image_folder
+from adderhw.cifar import CIFAR10, CIFAR10_CLASSES, CIFAR100, CIFAR100_CLASSES
 from adderhw.errors import DataError
 
 SPLITS = ("train", "test")
-CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-CIFAR10_RECORD = 1 + 3 * 32 * 32
 FASHION_CLASSES = (
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
     *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
@@ -45,10 +40,13 @@ class Dataset:
 
 @dataclass(frozen=True)
 class _Entry:
-    """How one data set is read: read(split, root) -> (images uint8 (N, C, H, W), labels (N,))."""
+    """How one data set is read: read(split, root) -> (images uint8 (N, C, H, W), labels (N,)).
 
-    read: Callable[[str, str | None], tuple[np.ndarray, np.ndarray]]
-    classes: tuple[str, ...]
+    An image folder has neither `read` nor `classes`: its files are found, and decoded one by one.
+    """
+
+    read: Callable[[str, str | None], tuple[np.ndarray, np.ndarray]] | None
+    classes: tuple[str, ...] | None
     pixel_max: int
     source: str
 
@@ -58,25 +56,44 @@ def names():
     return tuple(_REGISTRY)
 
 
-def classes(name):
-    """The names of a data set's classes, in the order of its labels, without reading it; raises DataError."""
-    return _entry(name).classes
-
-
 def load(name, split, *, limit=None, root=None):
-    """The Dataset `name` ('digits', 'cifar10', 'fashion-mnist'), its 'train' or 'test' split.
+    """The Dataset `name`, one of `names()`, its 'train' or 'test' split.
 
-    limit: only the first `limit` images. root: the folder that holds cifar-10-batches-bin/ or fashion-mnist/;
-    without it the environment variable ADDERHW_DATA names the folder. `digits` needs neither.
+    limit: only the first `limit` images. root: the folder of data sets; without it the environment variable
+    ADDERHW_DATA names the folder. In it lie cifar-10-batches-bin/ or cifar-10-batches-py/, cifar-100-binary/ or
+    cifar-100-python/, mnist/, fashion-mnist/, imagenet/train/ and imagenet/val/. `digits` needs neither.
+    The images of 'imagenet' are the middle 224×224 of a shorter side of 256; all of them do not fit most memories.
     Raises DataError for an unknown name or split, a limit below 1, and files that are missing or malformed.
     """
+    entry = _checked(name, split, limit)
+    if entry.read is None:
+        found = find_folder(name, split, limit=limit, root=root)
+        images, labels = np.stack([image_folder.decode(path) for path in found.paths]), found.labels
+        classes = found.classes
+    else:
+        classes = entry.classes
+        images, labels = (np.ascontiguousarray(array[:limit]) for array in entry.read(split, root))
+    return Dataset(name, split, images, labels.astype(np.int64), classes, entry.pixel_max, entry.source)
+
+
+def is_folder(name):
+    """Whether a data set is image files, to be decoded one by one; raises DataError for an unknown name."""
+    return _entry(name).read is None
+
+
+def find_folder(name, split, *, limit=None, root=None):
+    """The adderhw.image_folder.ImageFolder of such a data set, undecoded; arguments and errors are those of `load`."""
+    _checked(name, split, limit)
+    return image_folder.find(name, split, root).first(limit)
+
+
+def _checked(name, split, limit):
     entry = _entry(name)
     if split not in SPLITS:
         raise DataError(f"data set {name}, split: found {split!r}, expected one of {', '.join(SPLITS)}")
     if limit is not None and limit < 1:
         raise DataError(f"data set {name}, limit: found {limit}, expected at least 1")
-    images, labels = (np.ascontiguousarray(array[:limit]) for array in entry.read(split, root))
-    return Dataset(name, split, images, labels.astype(np.int64), entry.classes, entry.pixel_max, entry.source)
+    return entry
 
 
 def _entry(name):
@@ -101,70 +118,6 @@ def _is_test_sample(labels):
     return test
 
 
-def _read_cifar10(split, root):
-    """The CIFAR-10 binary version: records of one label byte and 3×32×32 pixel bytes."""
-    stems = [f"data_batch_{batch}" for batch in range(1, 6)] if split == "train" else ["test_batch"]
-    folder = _root("cifar10", root) / "cifar-10-batches-bin"
-    records = np.concatenate([_cifar10_records(folder / f"{stem}.bin") for stem in stems])
-    return records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0]
-
-
-def _cifar10_records(path):
-    _require(path, "cifar10: the binary version of CIFAR-10 (cs.toronto.edu/~kriz/cifar.html), unpacked")
-    content = np.fromfile(path, np.uint8)
-    if content.size == 0 or content.size % CIFAR10_RECORD:
-        raise DataError(f"{path}: found {content.size} bytes, expected a positive multiple of {CIFAR10_RECORD}")
-    records = content.reshape(-1, CIFAR10_RECORD)
-    _require_labels(path, records[:, 0], len(CIFAR10_CLASSES))
-    return records
-
-
-def _read_fashion(split, root):
-    """Fashion-MNIST in MNIST's gzipped IDX format."""
-    stem = "train" if split == "train" else "t10k"
-    folder = _root("fashion-mnist", root) / "fashion-mnist"
-    images = _idx(folder / f"{stem}-images-idx3-ubyte.gz", dimensions=3)
-    labels = _idx(folder / f"{stem}-labels-idx1-ubyte.gz", dimensions=1)
-    if len(images) != len(labels) or images.shape[1:] != (28, 28):
-        raise DataError(f"{folder}: found {images.shape} images and {len(labels)} labels, expected N×28×28 and N")
-    _require_labels(folder / f"{stem}-labels-idx1-ubyte.gz", labels, len(FASHION_CLASSES))
-    return images[:, np.newaxis], labels
-
-
-def _idx(path, dimensions):
-    """uint8 array of one gzipped IDX file: magic 0x0800 + dimensions, big-endian sizes, then the bytes."""
-    _require(path, "fashion-mnist: the four IDX files of github.com/zalandoresearch/fashion-mnist")
-    try:
-        content = gzip.decompress(path.read_bytes())
-    except (EOFError, OSError, zlib.error) as error:
-        raise DataError(f"{path}: found a damaged gzip file ({error}), expected an IDX file") from error
-    header = 4 * (dimensions + 1)
-    if len(content) < header or struct.unpack_from(">I", content)[0] != 0x0800 + dimensions:
-        raise DataError(f"{path}: found another header, expected IDX bytes of {dimensions} dimension(s)")
-    shape = struct.unpack_from(f">{dimensions}I", content, 4)
-    if len(content) - header != np.prod(shape, dtype=object):
-        raise DataError(f"{path}: found {len(content) - header} bytes of data, expected {'×'.join(map(str, shape))}")
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
-
-
-def _root(name, root):
-    """The folder of data sets: the argument, or $ADDERHW_DATA."""
-    chosen = root or os.environ.get("ADDERHW_DATA")
-    if not chosen:
-        raise DataError(f"data set {name}: found no folder, expected ADDERHW_DATA (or root) to name the one it is in")
-    return Path(chosen)
-
-
-def _require(path, what):
-    if not path.is_file():
-        raise DataError(f"{path}: found no such file, expected {what}")
-
-
-def _require_labels(path, labels, classes):
-    if labels.size and labels.max() >= classes:
-        raise DataError(f"{path}: found label {labels.max()}, expected 0 to {classes - 1}")
-
-
 _REGISTRY = {
     "digits": _Entry(
         _read_digits,
@@ -174,15 +127,34 @@ _REGISTRY = {
         "1998, doi:10.24432/C50P49 (the 1,797 images distributed with scikit-learn), CC BY 4.0",
     ),
     "cifar10": _Entry(
-        _read_cifar10,
+        CIFAR10.read,
         CIFAR10_CLASSES,
         255,
         "A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009 (CIFAR-10, no licence stated)",
     ),
+    "cifar100": _Entry(
+        CIFAR100.read,
+        CIFAR100_CLASSES,
+        255,
+        "A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009 (CIFAR-100, no licence stated)",
+    ),
+    "mnist": _Entry(
+        idx.reader("mnist"),
+        tuple("0123456789"),
+        255,
+        "Y. LeCun, C. Cortes and C. J. C. Burges, The MNIST Database of Handwritten Digits (no licence stated)",
+    ),
     "fashion-mnist": _Entry(
-        _read_fashion,
+        idx.reader("fashion-mnist"),
         FASHION_CLASSES,
         255,
         "H. Xiao, K. Rasul and R. Vollgraf, Fashion-MNIST, arXiv:1708.07747, 2017, MIT licence",
+    ),
+    "imagenet": _Entry(
+        None,
+        None,
+        255,
+        "O. Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge, IJCV 2015 (for non-commercial "
+        "research, at image-net.org)",
     ),
 }

@@ -28,7 +28,8 @@ STANDARD_OPS = {
     *("GlobalAveragePool", "ReduceMean", "Flatten", "Reshape"),
 }
 METADATA_KEYS = ("preprocess", "network", "training")
-RELATIVE_TOLERANCE = 1e-4
+# Both sides sum float32 in their own order; a published ResNet-20 with weights up to 45 differed by 1.7e-4.
+RELATIVE_TOLERANCE = 1e-3
 
 
 class MismatchError(ModelError):

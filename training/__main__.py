@@ -18,45 +18,38 @@ Examples:
   python -m training --method cnn --seed 1 --output runs/digits_cnn
 
   python -m training --model resnet20 --data cifar10 --root data --batch-size 256 --epochs 400 --output runs/ann20
+
+  torchrun --nproc-per-node 2 -m training --output runs/digits_by_two
 """
 
 
 @app.command(epilog=EPILOG)
+@options.recipe_options()
 def command(
+    settings: dict,
+    *,
     output: options.Output,
-    model: options.Model = Recipe.model,
-    data: options.Data = Recipe.data,
-    method: Annotated[str, typer.Option(help="cnn, ann, kd (teacher's scores) or pkkd (and its layers).")] = "pkkd",
-    epochs: options.Epochs = Recipe.epochs,
-    seed: Annotated[int, typer.Option(help="Fixes weights, order and augmentation.")] = Recipe.seed,
-    alpha: options.Alpha = Recipe.alpha,
-    beta: options.Beta = Recipe.beta,
-    lr: options.Rate = Recipe.lr,
-    batch_size: options.BatchSize = Recipe.batch_size,
-    weight_decay: options.WeightDecay = Recipe.weight_decay,
-    eta: options.Eta = Recipe.eta,
-    teacher: Annotated[str | None, typer.Option(help="A CNN's best.pt, to use as a fixed teacher.")] = None,
-    limit: options.Limit = None,
     root: options.Root = None,
+    device: options.Device = "auto",
     threads: options.Threads = None,
+    save_minutes: Annotated[float, typer.Option(help="How often last.pt is written inside an epoch.", min=0)] = 10.0,
+    tensorboard: Annotated[bool, typer.Option(help="Write TensorBoard events into OUTPUT/tensorboard too.")] = False,
 ):
     """Train a network and write best.pt (chosen on validation images), last.pt and epochs.csv into a folder.
 
     Run again with the same arguments, it goes on where it was interrupted. Top-1 on the test images is measured
-    once, at the end, and printed.
+    once, at the end, and printed. Under torchrun the processes share each batch and train one network.
     """
-    recipe = Recipe(
-        model, data, method, epochs, seed,
-        alpha=alpha, beta=beta, lr=lr, batch_size=batch_size, weight_decay=weight_decay, eta=eta,
-        teacher=teacher, limit=limit,
-    )  # fmt: skip
-    options.set_threads(threads)
-    with options.epoch_progress(f"{method} {model}", epochs) as report:
-        metrics = train(recipe, output, root=root, report=report)
-    print(
-        f"{output / BEST}: {method} {model} on {data}, test top-1 {metrics['test_top1']:.2f} %, "
-        f"validation {metrics['val_top1']:.2f} % at epoch {metrics['epoch']}"
-    )
+    recipe, title = Recipe(**settings), "{method} {model}".format(**settings)
+    told = {"save_minutes": save_minutes, "tensorboard": tensorboard}
+    with options.computing(device, threads) as place:
+        with options.epoch_progress(title, recipe.epochs, place) as progress:
+            metrics = train(recipe, output, root=root, place=place, progress=progress, **told)
+        if place.is_first:
+            print(
+                f"{output / BEST}: {title} on {recipe.data}, test top-1 {metrics['test_top1']:.2f} %, "
+                f"validation {metrics['val_top1']:.2f} % at epoch {metrics['epoch']}"
+            )
 
 
 def main():

@@ -1,25 +1,31 @@
-"""The adder convolution as a PyTorch operator: −Σ|x − w| with AdderNet's gradients, on the CPU in float32.
+"""The adder convolution as PyTorch operators: −Σ|x − w| with AdderNet's gradients, in float32 on CPU and GPU.
 
-It computes with as many threads as PyTorch is set to (torch.set_num_threads).
+The operators adderhw::adder_conv, …_input_gradient and …_weight_gradient have Numba kernels for the CPU, Triton kernels
+for CUDA, and shape rules for tracing, so that torch.compile and torch.export pass them through whole. On the CPU they
+compute with as many threads as PyTorch is set to (torch.set_num_threads), in PyTorch's own thread pool where Numba
+and PyTorch share an OpenMP library.
 """
 
-import numpy as np
 import torch
-from torch.nn import functional
 
 from adderhw.errors import ModelError
-from training.adder_kernels import Geometry, absolute_differences, input_gradient
+from training import adder_kernels
+from training.adder_kernels import Geometry
+
+DEVICES = ("cpu", "cuda", "meta")
 
 
 def adder_conv2d(x, weight, *, stride=(1, 1), pads=(0, 0, 0, 0), dilation=(1, 1), groups=1):
     """Y[n, o, i, j] = −Σ|x − w| over the taps of each window; padding is the value 0 and counts.
 
-    x: float32 (N, C, H, W); weight: float32 (O, C / groups, kh, kw); pads: ONNX's (top, left, bottom, right).
-    Returns float32 (N, O, H', W') in channels-last memory. The gradients are those of Chen 2020: the
-    full-precision Σ g·(x − w) for the weight, and Σ g·clip(w − x, −1, 1) for the input.
-    Raises ModelError for operands that do not fit each other.
+    x: float32 (N, C, H, W); weight: float32 (O, C / groups, kh, kw) on the same device; pads: ONNX's (top, left,
+    bottom, right). Under autocast other floating types are taken too and widened: the sum is always one of float32.
+    Returns float32 (N, O, H', W') in channels-last memory. The gradients are those of Chen 2020: the full-precision
+    Σ g·(x − w) for the weight, and Σ g·clip(w − x, −1, 1) for the input. Raises ModelError for operands that do not
+    fit each other or a window that does not fit the padded input.
     """
     _check_operands(x, weight, groups)
+    _check_window(x, weight, Geometry(tuple(stride), tuple(pads), tuple(dilation)))
     return torch.ops.adderhw.adder_conv(x, weight, list(stride), list(pads), list(dilation), groups)
 
 
@@ -30,9 +36,17 @@ def adder_linear(x, weight):
 
 def _check_operands(x, weight, groups):
     for name, tensor in (("input", x), ("weight", weight)):
-        if tensor.ndim != 4 or tensor.dtype != torch.float32 or tensor.device.type not in ("cpu", "meta"):
+        autocasts = tensor.device.type in ("cpu", "cuda") and torch.is_autocast_enabled(tensor.device.type)
+        widened = autocasts and tensor.is_floating_point()
+        if tensor.ndim != 4 or tensor.device.type not in DEVICES or not (tensor.dtype == torch.float32 or widened):
             found = f"{tensor.dtype} {tuple(tensor.shape)} on {tensor.device}"
-            raise ModelError(f"adder convolution, {name}: found {found}, expected float32 of 4 dimensions on the CPU")
+            raise ModelError(
+                f"adder convolution, {name}: found {found}, expected float32 of 4 dimensions on CPU or GPU"
+            )
+    if x.device != weight.device:
+        raise ModelError(
+            f"adder convolution: found input on {x.device}, weight on {weight.device}, expected one device"
+        )
     if x.shape[1] != weight.shape[1] * groups or weight.shape[0] % groups:
         raise ModelError(
             f"adder convolution: found {x.shape[1]} input channels, weight {tuple(weight.shape)}, {groups} group(s), "
@@ -40,56 +54,73 @@ def _check_operands(x, weight, groups):
         )
 
 
-@torch.library.custom_op("adderhw::adder_conv", mutates_args=(), device_types="cpu")
-def _adder_conv(
-    x: torch.Tensor, weight: torch.Tensor, stride: list[int], pads: list[int], dilation: list[int], groups: int
-) -> torch.Tensor:
-    geometry = _geometry(stride, pads, dilation)
-    padded, filters = _channels_last(_padded(x, geometry)), weight.numpy(force=True)
-    parts = [
-        absolute_differences(part, part_filters, geometry, threads=torch.get_num_threads())
-        for part, part_filters in zip(_split(padded, groups), np.split(filters, groups), strict=True)
-    ]
-    return _channels_first(parts)
+def _check_window(x, weight, geometry):
+    if min(geometry.output_size(x.shape[2:], weight.shape[2:])) < 1:
+        raise ModelError(
+            f"adder convolution: found a window of {tuple(weight.shape[2:])} with dilation {geometry.dilation}, "
+            f"expected one inside the input of {tuple(x.shape[2:])} with pads {geometry.pads}"
+        )
 
 
-@_adder_conv.register_fake
+_OPTIONS = "int[] stride, int[] pads, int[] dilation, int groups"
+_SCHEMAS = {  # torch.library.custom_op, which makes these, costs 50 µs more a call
+    "adderhw::adder_conv": f"(Tensor x, Tensor weight, {_OPTIONS}) -> Tensor",
+    "adderhw::adder_conv_input_gradient": f"(Tensor grad, Tensor x, Tensor weight, {_OPTIONS}) -> Tensor",
+    "adderhw::adder_conv_weight_gradient": f"(Tensor grad, Tensor x, Tensor weight, {_OPTIONS}) -> Tensor",
+}
+for _name, _schema in _SCHEMAS.items():
+    torch.library.define(_name, _schema)
+
+
+@torch.library.impl("adderhw::adder_conv", "CPU")
+def _adder_conv(x, weight, stride, pads, dilation, groups):
+    operands = (_channels_last(x), _array(weight), _geometry(stride, pads, dilation))
+    return _channels_first(adder_kernels.absolute_differences(*operands, **_options(groups)))
+
+
+@torch.library.impl("adderhw::adder_conv_input_gradient", "CPU")
+def _input_gradient(grad, x, weight, stride, pads, dilation, groups):
+    operands = (_channels_last(grad), _channels_last(x), _array(weight), _geometry(stride, pads, dilation))
+    return _channels_first(adder_kernels.input_gradient(*operands, **_options(groups)))
+
+
+@torch.library.impl("adderhw::adder_conv_weight_gradient", "CPU")
+def _weight_gradient(grad, x, weight, stride, pads, dilation, groups):
+    operands = (_channels_last(grad), _channels_last(x), _array(weight), _geometry(stride, pads, dilation))
+    return torch.from_numpy(adder_kernels.weight_gradient(*operands, **_options(groups)))
+
+
+def _on_gpu(name):
+    """The Triton kernel `name`; Triton, which a machine without a GPU may lack, is imported when it is first called."""
+
+    def call(*arguments):
+        from training import adder_gpu
+
+        *operands, stride, pads, dilation, groups = arguments
+        return getattr(adder_gpu, name)(*operands, _geometry(stride, pads, dilation), groups)
+
+    return call
+
+
+torch.library.impl("adderhw::adder_conv", "CUDA", _on_gpu("absolute_differences"))
+torch.library.impl("adderhw::adder_conv_input_gradient", "CUDA", _on_gpu("input_gradient"))
+torch.library.impl("adderhw::adder_conv_weight_gradient", "CUDA", _on_gpu("weight_gradient"))
+
+
+@torch.library.register_fake("adderhw::adder_conv")
 def _adder_conv_shape(x, weight, stride, pads, dilation, groups):
     size = _geometry(stride, pads, dilation).output_size(x.shape[2:], weight.shape[2:])
-    shape = (x.shape[0], weight.shape[0], *size)
-    return x.new_empty(shape).to(memory_format=torch.channels_last)
+    return _empty_channels_last(x, (x.shape[0], weight.shape[0], *size))
 
 
-@torch.library.custom_op("adderhw::adder_conv_input_gradient", mutates_args=(), device_types="cpu")
-def _adder_conv_input_gradient(
-    grad: torch.Tensor,
-    x: torch.Tensor,
-    weight: torch.Tensor,
-    stride: list[int],
-    pads: list[int],
-    dilation: list[int],
-    groups: int,
-) -> torch.Tensor:
-    geometry = _geometry(stride, pads, dilation)
-    operands = (_split(_channels_last(grad), groups), _split(_channels_last(x), groups))
-    filters = np.split(weight.numpy(force=True), groups)
-    return _channels_first(
-        [input_gradient(g, part, f, geometry) for g, part, f in zip(*operands, filters, strict=True)]
-    )
+@torch.library.register_fake("adderhw::adder_conv_input_gradient")
+def _input_gradient_shape(grad, x, weight, stride, pads, dilation, groups):
+    return _empty_channels_last(x, x.shape)
 
 
-@_adder_conv_input_gradient.register_fake
-def _adder_conv_input_gradient_shape(grad, x, weight, stride, pads, dilation, groups):
-    return x.new_empty(x.shape).to(memory_format=torch.channels_last)
-
-
-def _weight_gradient(grad, x, weight, geometry, groups):
-    """Σ g·(x − w) as a convolution's weight gradient minus w·Σg (Chen 2020)."""
-    (products,) = torch.ops.aten.convolution_backward(
-        grad, _padded(x, geometry), weight, None, geometry.stride, (0, 0), geometry.dilation, False, (0, 0), groups,
-        (False, True, False),
-    )[1:2]  # fmt: skip
-    return products - weight * grad.sum((0, 2, 3))[:, None, None, None]
+@torch.library.register_fake("adderhw::adder_conv_weight_gradient")
+def _weight_gradient_shape(grad, x, weight, stride, pads, dilation, groups):
+    return weight.new_empty(weight.shape)
 
 
 def _save_operands(ctx, inputs, output):
@@ -98,26 +129,28 @@ def _save_operands(ctx, inputs, output):
 
 
 def _gradients(ctx, grad):
-    x, weight = ctx.saved_tensors
-    stride, pads, dilation, groups = ctx.options
-    of_x = of_weight = None
-    if ctx.needs_input_grad[0]:
-        of_x = torch.ops.adderhw.adder_conv_input_gradient(grad, x, weight, stride, pads, dilation, groups)
-    if ctx.needs_input_grad[1]:
-        of_weight = _weight_gradient(grad, x, weight, _geometry(stride, pads, dilation), groups)
+    operands = (grad, *ctx.saved_tensors, *ctx.options)
+    of_x = torch.ops.adderhw.adder_conv_input_gradient(*operands) if ctx.needs_input_grad[0] else None
+    of_weight = torch.ops.adderhw.adder_conv_weight_gradient(*operands) if ctx.needs_input_grad[1] else None
     return of_x, of_weight, None, None, None, None
 
 
-_adder_conv.register_autograd(_gradients, setup_context=_save_operands)
+torch.library.register_autograd("adderhw::adder_conv", _gradients, setup_context=_save_operands)
+for _device in ("cpu", "cuda"):
+    torch.library.register_autocast("adderhw::adder_conv", _device, torch.float32)
 
 
 def _geometry(stride, pads, dilation):
     return Geometry(tuple(stride), tuple(pads), tuple(dilation))
 
 
-def _padded(x, geometry):
-    top, left, bottom, right = geometry.pads
-    return functional.pad(x, (left, right, top, bottom)) if any(geometry.pads) else x
+def _options(groups):
+    return {"groups": groups, "threads": torch.get_num_threads()}
+
+
+def _array(weight):
+    """(O, C / groups, kh, kw) tensor -> numpy array of any layout."""
+    return weight.numpy(force=True)
 
 
 def _channels_last(x):
@@ -125,11 +158,12 @@ def _channels_last(x):
     return x.detach().permute(0, 2, 3, 1).contiguous().numpy()
 
 
-def _channels_first(parts):
-    """numpy (N, H, W, C) of each group -> one (N, C, H, W) tensor in channels-last memory."""
-    whole = np.ascontiguousarray(parts[0]) if len(parts) == 1 else np.concatenate(parts, axis=3)
-    return torch.from_numpy(whole).permute(0, 3, 1, 2)
+def _channels_first(array):
+    """numpy (N, H, W, C) -> (N, C, H, W) tensor in channels-last memory."""
+    return torch.from_numpy(array).permute(0, 3, 1, 2)
 
 
-def _split(x, groups):
-    return [np.ascontiguousarray(part) for part in np.split(x, groups, axis=3)]
+def _empty_channels_last(like, shape):
+    """What _channels_first gives, by shape alone: strides too, also where a dimension is 1."""
+    batch, channels, height, width = shape
+    return like.new_empty((batch, height, width, channels)).permute(0, 3, 1, 2)

@@ -23,18 +23,23 @@ def load_network(path):
     not a checkpoint, is of another version, or whose state does not fit its network.
     """
     content = read(path, FORMAT)
+    network = network_of(content, path)
+    return network, {field: value for field, value in content.items() if field != "state_dict"}
+
+
+def network_of(content, path):
+    """The network, in evaluation mode, of what `read` gave for `path`; raises ModelError as `load_network` does."""
     missing = [field for field in FIELDS if field not in content]
     if missing:
         raise ModelError(f"{path}: found no {', '.join(missing)}, expected a checkpoint with {', '.join(FIELDS)}")
-    state = content.pop("state_dict")
     try:
         options = dict(content["network"])
         network = networks.build(options.pop("name"), options.pop("kind"), **options)
-        network.load_state_dict(state)
+        network.load_state_dict(content["state_dict"])
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(f"{path}: found a state that is not that of its network ({reason})") from error
-    return network.eval(), content
+    return network.eval()
 
 
 def write_network(path, network, *, description, preprocess, dataset, input_shape, training, metrics):
@@ -59,16 +64,24 @@ def write(path, form, content):
 
 def read(path, form):
     """The dictionary that `write` wrote; nothing in the file is executed. Raises ModelError as `load_network` does."""
-    path = Path(path)
-    if not path.is_file():
-        raise ModelError(f"{path}: found no such file, expected a checkpoint that python -m training writes")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise ModelError(f"{path}: found no readable PyTorch file, expected format {form!r}") from error
+    content = load_plain(path, f"format {form!r}, a checkpoint that python -m training writes")
     if not isinstance(content, dict) or content.get("format") != form:
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
         raise ModelError(f"{path}: found format {found!r}, expected {form!r}")
     if content.get("version") != VERSION:
         raise ModelError(f"{path}: found version {content.get('version')!r}, expected {VERSION}")
     return content
+
+
+def load_plain(path, expected):
+    """What a PyTorch file holds, on the CPU, if it is plain types and tensors; nothing in the file is executed.
+
+    expected: what the file should be, for the ModelError raised where it is missing or is no such file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ModelError(f"{path}: found no such file, expected {expected}")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise ModelError(f"{path}: found no readable PyTorch file, expected {expected}") from error

@@ -1,15 +1,8 @@
-"""Progressive kernel-based knowledge distillation (PKKD): what the adder network learns from its CNN twin.
+"""Distillation: what an adder network learns from its CNN twin, by PKKD and its ablations, or by MMD.
 
-After Y. Xu, C. Xu, X. Chen, W. Zhang, C. Xu and Y. Wang, "Kernel Based Progressive Distillation for Adder Neural
-Networks", NeurIPS 2020. Points that the text leaves open, and the choices made here:
-- h = exp(−conv/(2σ_c²)) carries a minus sign, as does g = exp(−‖x − f‖₁/(2σ_a²)); σ² is learnt as exp(s), so it
-  stays positive. σ_a² starts at the layer's fan-in, since Y is a sum of as many distances; σ_c² starts at 1, since a
-  convolution after batch normalisation answers with values of that order.
-- Exponents are clamped to ±EXPONENT_LIMIT, beyond which the response stands still and nothing flows back.
-- ρ is a 1×1 convolution without bias for each network and layer, starting as the identity.
-- L_mid sums over the intermediate layers the mean squared difference per element of the mapped responses.
-- σ_c and ρ_c are trained by the adder network's optimiser, on responses detached from the CNN: nothing of
-  L reaches the CNN's weights.
+Xu 2020 is Y. Xu, C. Xu, X. Chen, W. Zhang, C. Xu and Y. Wang, "Kernel Based Progressive Distillation for Adder Neural
+Networks", NeurIPS 2020; Huang 2017 is Z. Huang and N. Wang, "Like What You Like: Knowledge Distill via Neuron
+Selectivity Transfer", arXiv:1707.01219. docs/training.md names what the papers leave open and what was chosen.
 """
 
 from math import log
@@ -18,62 +11,147 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-EXPONENT_LIMIT = 10.0
+FEATURES = ("direct", "conv", "kernel", "kernel+conv")
+PLACES = ("layers", "blocks", "stages")
+CNN_SIDES = ("learnt", "fixed")
 
 
 class ResponseRecorder:
-    """Keeps what each intermediate layer of a network answered in the last forward pass, in `responses` by name."""
+    """Keeps what each of the named modules of a network answered in the last forward pass, in `responses` by name."""
 
-    def __init__(self, network):
+    def __init__(self, network, names):
         self.responses = {}
-        for name, layer in network.intermediate_layers().items():
-            layer.register_forward_hook(self._keeper(name))
+        for name in names:
+            network.get_submodule(name).register_forward_hook(self._keeper(name))
 
     def _keeper(self, name):
-        def keep(layer, inputs, output):
+        def keep(module, inputs, output):
             self.responses[name] = output
 
         return keep
 
 
-class LayerMatch(nn.Module):
-    """The distance of one layer's adder responses from its twin's, both through a Gaussian-like kernel and ρ.
+class Match(nn.Module):
+    """A distance of twins' intermediate responses, made of (ann, cnn, recipe); `watched` names whose responses."""
 
-    Xu 2020, section 3. channels: of the responses; fan_in: terms in each of the layer's sums.
-    """
-
-    def __init__(self, channels, fan_in):
-        super().__init__()
-        self.log_variance_ann = nn.Parameter(torch.tensor(log(fan_in)))
-        self.log_variance_cnn = nn.Parameter(torch.tensor(0.0))
-        self.map_ann, self.map_cnn = (_identity_map(channels) for _ in range(2))
+    watched: tuple[str, ...]
 
     def forward(self, ann, cnn):
-        """ann = −Σ|x − f|, cnn = Σ x·f: float32 (N, C, H, W). Returns the mean squared difference, a scalar."""
-        g = kernel_response(ann, self.log_variance_ann)
-        h = kernel_response(-cnn.detach(), self.log_variance_cnn)
-        return functional.mse_loss(self.map_ann(g), self.map_cnn(h))
+        """ann, cnn: {module name: responses (N, C, H, W)} of the same batch. Returns a scalar."""
+        raise NotImplementedError
 
 
-class KernelMatch(nn.Module):
-    """L_mid: the sum of LayerMatch over the intermediate layers that `ann` and its twin share."""
+class FeatureMatch(Match):
+    """L_mid (Xu 2020, section 3): the sum over layers of LayerMatch, with or without its kernel and its ρ.
 
-    def __init__(self, ann):
+    With the kernel it compares the responses of the layers themselves, without it those of their batch norms,
+    since −Σ|x − f| lies in the hundreds where the convolution's responses lie around 0.
+    """
+
+    def __init__(self, ann, cnn, recipe):
         super().__init__()
-        layers = ann.intermediate_layers()
-        self.names = tuple(layers)
+        names = layers_at(ann, recipe.match)
+        norms = [ann.batch_norm_of(name) for name in names]
+        self.watched = tuple(names if recipe.features in ("kernel", "kernel+conv") else norms)
         self.layers = nn.ModuleList(
-            LayerMatch(layer.out_channels, layer.weight[0].numel()) for layer in layers.values()
+            LayerMatch(ann.get_submodule(name), cnn.get_submodule(norm), recipe)
+            for name, norm in zip(names, norms, strict=True)
         )
 
     def forward(self, ann, cnn):
-        """ann, cnn: {layer name: responses} of the same batch."""
-        return sum(match(ann[name], cnn[name]) for name, match in zip(self.names, self.layers, strict=True))
+        return sum(match(ann[name], cnn[name]) for name, match in zip(self.watched, self.layers, strict=True))
 
 
-def kernel_response(exponent, log_variance):
-    """exp(exponent / (2σ²)) with σ² = exp(log_variance), the argument clamped to ±EXPONENT_LIMIT."""
-    return torch.exp((exponent / (2 * log_variance.exp())).clamp(-EXPONENT_LIMIT, EXPONENT_LIMIT))
+class LayerMatch(nn.Module):
+    """The mean squared difference of ρ(k(response)) between one adder layer and its twin.
+
+    k: a Gaussian-like kernel, or nothing; ρ: a 1×1 convolution without bias, at first 1, or nothing.
+    layer: the adder layer, in units of whose terms per sum σ_a² starts; norm: the batch norm of its twin, in units of
+    whose root mean square input, as it remembers it, σ_c² starts: 1 for a teacher that has not learnt yet.
+    """
+
+    def __init__(self, layer, norm, recipe):
+        super().__init__()
+        size, channels = (norm.running_var + norm.running_mean.square()).mean().sqrt().item(), layer.out_channels
+        starts = (recipe.variance_ann * layer.weight[0].numel(), recipe.variance_cnn * size)
+        self.limit = recipe.exponent_limit
+        kernel, conv = recipe.features in ("kernel", "kernel+conv"), recipe.features in ("conv", "kernel+conv")
+        self.log_variance_ann, self.log_variance_cnn = (_log_variance(start) if kernel else None for start in starts)
+        self.map_ann, self.map_cnn = (_identity_map(channels) if conv else nn.Identity() for _ in starts)
+        if recipe.cnn_side == "fixed":
+            self.map_cnn.requires_grad_(False)
+            if kernel:
+                self.log_variance_cnn.requires_grad_(False)
+
+    def forward(self, ann, cnn):
+        """Responses, float (N, C, H, W): ann = −Σ|x − f| and cnn = Σ x·f, or both after batch norm. A scalar."""
+        cnn = cnn.detach()
+        if self.log_variance_ann is not None:
+            ann = kernel_response(ann, self.log_variance_ann, self.limit)
+            cnn = kernel_response(cnn, self.log_variance_cnn, self.limit, sign=-1)
+        return functional.mse_loss(self.map_ann(ann), self.map_cnn(cnn))
+
+
+class SelectivityMatch(Match):
+    """The sum of `squared_mmd` over the batch norms of all layers, or over the answers of blocks or of stages."""
+
+    def __init__(self, ann, cnn, recipe):
+        super().__init__()
+        blocks = {"blocks": ann.block_names, "stages": ann.stage_names}
+        if recipe.match in blocks:
+            self.watched = tuple(blocks[recipe.match]())
+        else:
+            self.watched = tuple(map(ann.batch_norm_of, ann.intermediate_layers()))
+
+    def forward(self, ann, cnn):
+        return sum(squared_mmd(ann[name], cnn[name].detach()) for name in self.watched)
+
+
+MATCHES = {"pkkd": FeatureMatch, "mmd": SelectivityMatch}
+
+
+def layers_at(ann, place):
+    """Names of the intermediate layers that match: all of them, or the last one of each block or of each stage."""
+    if place == "layers":
+        return list(ann.intermediate_layers())
+    blocks = ann.block_names() if place == "blocks" else ann.stage_names()
+    return [f"{name}.{ann.get_submodule(name).last_layer}" for name in blocks]
+
+
+def kernel_response(response, log_variance, limit, sign=1):
+    """exp(sign·response / (2σ²)) with σ² = exp(log_variance), its argument clamped to ±limit."""
+    return _ClampedExponential.apply(response, sign / (2 * log_variance.exp()), limit)
+
+
+class _ClampedExponential(torch.autograd.Function):
+    """exp(clamp(x·k, ±limit)) in three passes over memory; where the clamp holds, nothing flows back."""
+
+    @staticmethod
+    def forward(ctx, x, k, limit):
+        """x: float (N, C, H, W); k: scalar tensor; limit: a number."""
+        y = (x * k).clamp_(-limit, limit).exp_()
+        ctx.save_for_backward(x, k, y)
+        ctx.limit = limit
+        return y
+
+    @staticmethod
+    def backward(ctx, grad):
+        """d/dx = k·y and d/dk = x·y inside the clamp."""
+        x, k, y = ctx.saved_tensors
+        inside = (grad * y).masked_fill_((x * k).abs_() > ctx.limit, 0)
+        of_k = (inside * x).sum().reshape(k.shape) if ctx.needs_input_grad[1] else None
+        return inside.mul_(k) if ctx.needs_input_grad[0] else None, of_k, None
+
+
+def squared_mmd(a, b):
+    """The squared maximum mean discrepancy of two samples' channels, averaged over the batch (Huang 2017).
+
+    a, b: float (N, C, H, W), C may differ. Each channel's map of H·W activations, divided by its L2 norm, is one
+    draw of a neuron's selectivity; the kernel is the polynomial (x·y)², of degree 2 without a constant:
+    mean k(a_i, a_j) + mean k(b_i, b_j) − 2 mean k(a_i, b_j) over all pairs of channels.
+    """
+    a, b = (functional.normalize(maps.float().flatten(2), dim=2) for maps in (a, b))
+    return _mean_kernel(a, a) + _mean_kernel(b, b) - 2 * _mean_kernel(a, b)
 
 
 def blended_loss(scores, labels, teacher_scores, alpha):
@@ -83,6 +161,14 @@ def blended_loss(scores, labels, teacher_scores, alpha):
     """
     soft = teacher_scores.detach().softmax(1)
     return functional.cross_entropy(scores, labels) + alpha * functional.cross_entropy(scores, soft)
+
+
+def _mean_kernel(a, b):
+    return (a @ b.transpose(1, 2)).square().mean()
+
+
+def _log_variance(start):
+    return nn.Parameter(torch.tensor(log(start)))
 
 
 def _identity_map(channels):

@@ -1,7 +1,8 @@
-"""Adder layers as PyTorch modules, AdderNet's adaptive learning rate, and how the layers write themselves to ONNX.
+"""Adder layers and binary layers as PyTorch modules, AdderNet's adaptive rate, and adder layers written to ONNX.
 
 Chen 2020 is H. Chen, Y. Wang, C. Xu, B. Shi, C. Xu, Q. Tian and C. Xu, "AdderNet: Do We Really Need Multiplications
-in Deep Learning?", CVPR 2020.
+in Deep Learning?", CVPR 2020. Rastegari 2016 is M. Rastegari, V. Ordonez, J. Redmon and A. Farhadi, "XNOR-Net:
+ImageNet Classification Using Binary Convolutional Neural Networks", ECCV 2016.
 """
 
 from math import sqrt
@@ -21,8 +22,8 @@ class AdderConv2d(nn.Module):
     """An adder convolution: Y = −Σ|x − w| over each window, without bias (Chen 2020).
 
     Arguments are those of nn.Conv2d; `padding` may also be ONNX's four (top, left, bottom, right). Weights start
-    as N(0, 1). Follow it by batch normalisation: its output is negative and large. float32 (N, C, H, W) in and out.
-    Raises ModelError for groups that do not divide the channels.
+    as N(0, 1). Follow it by batch normalisation: its output is negative and large. float32 (N, C, H, W) in and out;
+    what autocast gave in fewer bits is summed in float32. Raises ModelError for groups that do not divide the channels.
     """
 
     def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1):
@@ -43,10 +44,9 @@ class AdderConv2d(nn.Module):
 
     def forward(self, x):
         if torch.onnx.is_in_onnx_export():
-            return _symbolic_adder_conv(self, x)
-        return adder_conv2d(
-            x, self.weight, stride=self.stride, pads=self.pads, dilation=self.dilation, groups=self.groups
-        )
+            return _symbolic_conv("adderhw::AdderConv", self, x, self.pads)
+        options = {"stride": self.stride, "pads": self.pads, "dilation": self.dilation, "groups": self.groups}
+        return adder_conv2d(x.float(), self.weight, **options)
 
     def extra_repr(self):
         return (
@@ -66,7 +66,7 @@ class AdderLinear(nn.Module):
     def forward(self, x):
         if torch.onnx.is_in_onnx_export():
             return _symbolic_adder_gemm(self, x)
-        return adder_linear(x, self.weight)
+        return adder_linear(x.float(), self.weight)
 
     def extra_repr(self):
         return f"{self.in_features}, {self.out_features}"
@@ -75,33 +75,57 @@ class AdderLinear(nn.Module):
 ADDER_LAYERS = (AdderConv2d, AdderLinear)
 
 
+class BinaryConv2d(nn.Conv2d):
+    """A convolution of signs: Y[n, o] = mean|w[o]|·Σ sign(x)·sign(w[o]), of one bit each (Rastegari 2016).
+
+    Arguments and weights are those of nn.Conv2d without bias; float32 (N, C, H, W) in and out. Padding is 0, no
+    sign, and adds nothing. Gradients pass each sign unchanged where its argument lies in [−1, 1] and stop elsewhere;
+    that of mean|w| is exact. The paper's factor per place of the input is left out. In ONNX it would be the node
+    adderhw::BinaryConv, which python -m export refuses by that name.
+    """
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, bias=False, **options)
+
+    def forward(self, x):
+        if torch.onnx.is_in_onnx_export():
+            return _symbolic_conv("adderhw::BinaryConv", self, x, (*self.padding, *self.padding))
+        scale = self.weight.abs().mean((1, 2, 3))
+        return self._conv_forward(sign(x), sign(self.weight), None) * scale[:, None, None]
+
+
+def sign(x):
+    """+1 where x ≥ 0, else −1; its gradient is that of clip(x, −1, 1): 1 in [−1, 1], 0 elsewhere."""
+    clipped = x.clamp(-1, 1)
+    return torch.where(x >= 0, 1.0, -1.0).to(x.dtype) + (clipped - clipped.detach())
+
+
 def scale_adder_gradients(network, eta=DEFAULT_ETA):
     """The adaptive learning rate: each adder weight's gradient becomes η·√k·g/‖g‖₂ (Chen 2020).
 
     k is the element count of the layer's weight. Call it once per step, after all gradients are summed (over
     micro-batches and replicas) and before optimizer.step(): scaling a part would change the sum's direction.
-    Layers whose gradient is missing or zero are left alone.
+    Layers whose gradient is missing or zero are left alone. Nothing here waits for the device.
     """
     for layer in network.modules():
         if isinstance(layer, ADDER_LAYERS) and layer.weight.grad is not None:
             gradient = layer.weight.grad
-            norm = float(gradient.norm())
-            if norm > 0:
-                gradient.mul_(eta * sqrt(gradient.numel()) / norm)
+            norm = gradient.norm().double()
+            gradient.mul_(torch.where(norm > 0, eta * sqrt(gradient.numel()) / norm, 1.0))
 
 
-def _symbolic_adder_conv(layer, x):
-    """The node adderhw::AdderConv with ONNX Conv's attributes, for torch.onnx.export(…, dynamo=True)."""
-    size = Geometry(layer.stride, layer.pads, layer.dilation).output_size(x.shape[2:], layer.kernel_size)
+def _symbolic_conv(name, layer, x, pads):
+    """The node `name` with ONNX Conv's attributes, for torch.onnx.export(…, dynamo=True)."""
+    size = Geometry(layer.stride, pads, layer.dilation).output_size(x.shape[2:], layer.kernel_size)
     attributes = {
         "kernel_shape": list(layer.kernel_size),
         "strides": list(layer.stride),
-        "pads": list(layer.pads),
+        "pads": list(pads),
         "dilations": list(layer.dilation),
         "group": layer.groups,
     }
     shape = (x.shape[0], layer.out_channels, *size)
-    return _symbolic("adderhw::AdderConv", x, layer.weight, attributes, shape)
+    return _symbolic(name, x, layer.weight, attributes, shape)
 
 
 def _symbolic_adder_gemm(layer, x):

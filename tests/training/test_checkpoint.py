@@ -44,7 +44,9 @@ def test_a_network_comes_back_with_its_metadata_and_in_evaluation_mode(tmp_path)
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ModelError, match=r"none\.pt: found no such file, expected a checkpoint"):
+    with pytest.raises(
+        ModelError, match=r"none\.pt: found no such file, expected format 'adderhw-checkpoint', a checkpoint"
+    ):
         checkpoint.load_network(tmp_path / "none.pt")
 
 

@@ -1,11 +1,12 @@
-"""Adder layers: their parameters, the adaptive learning rate, and the ONNX nodes they write."""
+"""Adder and binary layers: parameters, signs and gradients, the adaptive learning rate, and their ONNX nodes."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from adderhw.errors import ModelError
-from training.layers import AdderConv2d, AdderLinear, scale_adder_gradients
+from training.layers import AdderConv2d, AdderLinear, BinaryConv2d, scale_adder_gradients, sign
 
 
 def test_the_layers_hold_nn_conv2ds_attributes():
@@ -65,3 +66,44 @@ def test_the_layers_write_themselves_to_onnx():
         "kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1], "dilations": [1, 1], "group": 1
     }  # fmt: skip
     assert [(a.name, a.i) for a in nodes["AdderGemm"].attribute] == [("transB", 1)]
+
+
+def test_the_sign_of_zero_is_plus_one_and_its_gradient_is_that_of_the_clip():
+    x = torch.tensor([-3.0, -1.0, -0.25, 0.0, 0.7, 1.0, 2.0], requires_grad=True)
+    signs = sign(x)
+    assert signs.tolist() == [-1, -1, -1, 1, 1, 1, 1]
+    (signs * torch.arange(1.0, 8.0)).sum().backward()
+    assert x.grad.tolist() == [0, 2, 3, 4, 5, 6, 0]
+
+
+def test_a_binary_convolution_counts_equal_signs():
+    torch.manual_seed(0)
+    layer, x = BinaryConv2d(3, 5, (3, 2), stride=2, padding=(1, 0)), torch.randn(2, 3, 7, 6)
+    found = layer(x)
+    weight = layer.weight.detach().double()
+    padded = torch.where(nn.functional.pad(x, (0, 0, 1, 1), value=9.0) >= 0, 1.0, -1.0)
+    real = nn.functional.pad(torch.ones_like(x), (0, 0, 1, 1))
+    for n, o, i, j in np.ndindex(*found.shape):
+        window = (n, slice(None), slice(2 * i, 2 * i + 3), slice(2 * j, 2 * j + 2))
+        equal = (padded[window] == torch.where(weight[o] >= 0, 1.0, -1.0)) & (real[window] == 1)
+        expected = weight[o].abs().mean() * (2 * equal.sum() - real[window].sum())
+        assert found[n, o, i, j].item() == pytest.approx(expected.item(), abs=1e-6)
+
+
+def test_a_binary_convolutions_gradient_is_straight_through_plus_that_of_the_scale():
+    torch.manual_seed(0)
+    layer, x = BinaryConv2d(2, 3, 2), torch.randn(4, 2, 5, 5, requires_grad=True)
+    with torch.no_grad():
+        layer.weight.mul_(3)
+    out = layer(x)
+    seed = torch.randn_like(out)
+    out.backward(seed)
+    w, signs = layer.weight.detach().double(), sign(layer.weight.detach()).double()
+    alpha, patches = w.abs().mean((1, 2, 3)), sign(x.detach()).double().unfold(2, 2, 1).unfold(3, 2, 1)
+    correlation = torch.einsum("noij,ncijkl->ockl", seed.double(), patches)
+    inside = (w.abs() <= 1).double()
+    through_scale = (correlation * signs).sum((1, 2, 3))[:, None, None, None] * signs / w[0].numel()
+    expected = alpha[:, None, None, None] * correlation * inside + through_scale
+    torch.testing.assert_close(layer.weight.grad.double(), expected, rtol=1e-4, atol=1e-4)
+    assert (inside == 0).any()
+    assert torch.equal(x.grad == 0, x.detach().abs() > 1)

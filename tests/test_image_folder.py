@@ -1,0 +1,81 @@
+"""Image folders: order, classes, decoding, and one line for what is missing or damaged."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from adderhw import datasets, image_folder
+from adderhw.errors import DataError
+
+pillow = pytest.importorskip("PIL.Image")
+
+
+def write_folder(root, counts, size=(320, 256)):
+    """imagenet/train and imagenet/val with counts[class] images; the gray of an image says which it is."""
+    for split in ("train", "val"):
+        for label, (name, count) in enumerate(counts.items()):
+            folder = root / "imagenet" / split / name
+            folder.mkdir(parents=True)
+            for index in range(count):
+                pillow.new("L", size, 50 * label + index).save(folder / f"{index}.png")
+
+
+def test_the_first_images_are_of_all_classes(tmp_path):
+    write_folder(tmp_path, {"n02": 1, "n01": 3, "n03": 2})
+    found = datasets.find_folder("imagenet", "train", root=tmp_path)
+    assert found.classes == ("n01", "n02", "n03")
+    assert found.labels.tolist() == [0, 1, 2, 0, 2, 0]
+    assert [path.name for path in found.paths] == ["0.png", "0.png", "0.png", "1.png", "1.png", "2.png"]
+    assert len(datasets.find_folder("imagenet", "train", limit=4, root=tmp_path)) == 4
+
+
+def test_loading_decodes_to_arrays(tmp_path):
+    write_folder(tmp_path, {"n01": 2, "n02": 1})
+    test = datasets.load("imagenet", "test", limit=2, root=tmp_path)
+    assert (test.images.shape, test.images.dtype) == ((2, 3, 224, 224), np.uint8)
+    assert test.classes == ("n01", "n02")
+    assert np.unique(test.images[1]).tolist() == [50]
+
+
+def test_the_middle_of_a_shorter_side_of_256_is_kept_pixel_by_pixel(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (256, 320, 3), np.uint8)
+    pillow.fromarray(pixels).save(tmp_path / "image.png")
+    decoded = image_folder.decode(tmp_path / "image.png")
+    np.testing.assert_array_equal(decoded, pixels[16:240, 48:272].transpose(2, 0, 1))
+    np.testing.assert_array_equal(image_folder.decode(tmp_path / "image.png", mirrored=True), decoded[..., ::-1])
+
+
+def test_a_box_is_scaled_to_the_size(tmp_path):
+    pixels = np.zeros((100, 100, 3), np.uint8)
+    pixels[:50, :50] = 200
+    pillow.fromarray(pixels).save(tmp_path / "image.png")
+    decoded = image_folder.decode(tmp_path / "image.png", box=lambda size: (0, 0, size[0] / 2, size[1] / 2))
+    assert np.unique(decoded[:, :220, :220]).tolist() == [200]
+
+
+def test_a_class_without_an_image_is_named(tmp_path):
+    write_folder(tmp_path, {"n01": 1, "n02": 0})
+    with pytest.raises(DataError, match=r"val/n02: found no image, expected a folder for each class"):
+        datasets.load("imagenet", "test", root=tmp_path)
+
+
+def test_a_folder_without_classes_is_refused(tmp_path):
+    (tmp_path / "imagenet" / "val").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"val: found no folder, expected a folder for each class, of \.jpeg"):
+        datasets.load("imagenet", "test", root=tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n"])
+def test_a_damaged_image_is_named(content, tmp_path):
+    write_folder(tmp_path, {"n01": 1})
+    (tmp_path / "imagenet" / "val" / "n01" / "0.png").write_bytes(content)
+    with pytest.raises(DataError, match=r"n01/0\.png: found no readable image \(.+\), expected a JPEG or PNG file"):
+        datasets.load("imagenet", "test", root=tmp_path)
+
+
+def test_without_pillow_one_line_says_what_to_install(tmp_path, monkeypatch):
+    write_folder(tmp_path, {"n01": 1})
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(DataError, match=r"found no Pillow, expected it installed: pip install adderhw\[images\]"):
+        datasets.load("imagenet", "test", root=tmp_path)
