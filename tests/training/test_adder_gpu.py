@@ -8,7 +8,8 @@ import torch
 
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read by Triton when it is imported
-pytest.importorskip("triton", reason="without a GPU these kernels run in Triton's interpreter: pip install triton")
+if "CI" not in os.environ:  # there, a missing Triton is an error
+    pytest.importorskip("triton", reason="without a GPU these kernels run in Triton's interpreter: pip install triton")
 
 from hypothesis import given, settings
 
