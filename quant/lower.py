@@ -10,7 +10,7 @@ from adderhw.fixed import Format, Rounding
 from adderhw.ops.requantize import signed_digits
 from quant.builder import Builder
 from quant.float_graph import FloatNode
-from quant.fold import Pending, Quantised, batch_norm, clipped, pending, scaled
+from quant.fold import Pending, Quantised, batch_norm, clipped, corrected, pending, scaled
 from quant.grids import (
     activation_grid,
     adder_weight,
@@ -51,10 +51,16 @@ class Layer(NamedTuple):
 
 
 class Lowering:
-    """The state of one lowering: what each float tensor has become so far."""
+    """The state of one lowering: what each float tensor has become so far.
 
-    def __init__(self, graph, observed, samples, settings):
+    ranges: tensor name → (low, high), where not the settings' range. corrections: layer output name → float64 (C,),
+    added to that output. totals: layer output name → what the layer's sum says before its correction.
+    """
+
+    def __init__(self, graph, observed, samples, settings, ranges=None, corrections=None):
         self.graph, self.observed, self.settings = graph, observed, settings
+        self.ranges, self.corrections = ranges or {}, corrections or {}
+        self.totals: dict[str, Pending] = {}
         self.consumers = graph.consumers
         self.producers = {node.output: node.name for node in graph.nodes}
         reserved = {*graph.constants, *observed, *graph.outputs, graph.inputs[0].name}
@@ -126,7 +132,8 @@ class Lowering:
 
     def grid(self, name):
         """The grid that the calibration gives the float tensor `name`."""
-        return activation_grid(*self.observed[name].range(self.settings), self.grid_bits(name))
+        low, high = self.ranges.get(name) or self.observed[name].range(self.settings)
+        return activation_grid(low, high, self.grid_bits(name))
 
     def grid_bits(self, name):
         """edge_bits where only first or last multiplying layers read the tensor, else bits."""
@@ -193,7 +200,9 @@ class Lowering:
 
     def set_pending(self, node, name, a, b):
         """The float output of `node` is a·S + b of the integer tensor `name`."""
-        self.values[node.output] = pending(name, a, b, self.observed[node.output].mean)
+        total = pending(name, a, b, self.observed[node.output].mean)
+        self.totals[node.output] = total
+        self.values[node.output] = corrected(total, self.corrections.get(node.output, 0.0))
 
     def note(self, node, x, total, weight_format, weight_clipped=0.0):
         """Adds the layer to the summary."""
