@@ -39,10 +39,15 @@ def command(
     edge_bits: Annotated[
         int, typer.Option(help="Width of the first and the last layer where they multiply, 2 to 16.")
     ] = DEFAULTS.edge_bits,
-    range_: Annotated[str, typer.Option("--range", help="Range of a tensor: max or quantile.")] = DEFAULTS.range,
+    range_: Annotated[
+        str, typer.Option("--range", help="Range of a tensor: max, quantile, or error (least error of the outputs).")
+    ] = DEFAULTS.range,
     quantile: Annotated[
         float | None, typer.Option(help="Share of the values inside the range; default by --bits, 0.9999 at 8.")
     ] = None,
+    bias_correction: Annotated[
+        bool, typer.Option(help="Correct the mean of each channel of every layer by the calibration images.")
+    ] = DEFAULTS.bias_correction,
     guard_bits: Annotated[int, typer.Option(help="Guard bits of residual sums, 0 to 12.")] = DEFAULTS.guard_bits,
     multiplier_bits: Annotated[
         int, typer.Option(help="Width of the signed requantisation multiplier, 3 to 24.")
@@ -63,7 +68,10 @@ def command(
     from quant.convert import quantise_with_summary
     from quant.float_graph import read_float_graph
 
-    settings = Settings(bits, edge_bits, range_, quantile, guard_bits, multiplier_bits, realisation, rounding)
+    settings = Settings(
+        bits=bits, edge_bits=edge_bits, range=range_, quantile=quantile, bias_correction=bias_correction,
+        guard_bits=guard_bits, multiplier_bits=multiplier_bits, realisation=realisation, rounding=rounding,
+    )  # fmt: skip
     for name, found, least in (("samples", samples, 1), ("test data", test_data, 0)):
         if found < least:
             raise AdderHwError(f"{name}: found {found}, expected at least {least}")

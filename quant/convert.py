@@ -31,11 +31,13 @@ def quantise(model, images, settings=Settings()):  # noqa: B008 - frozen
 
 
 def quantise_with_summary(model, images, settings=Settings(), progress=None):  # noqa: B008 - frozen
-    """As quantise, with the summary; progress: called with (images done, images in all) while calibrating."""
+    """As quantise, with the summary; progress: called with (done, in all) of images, then of tensors, then of layers."""
     graph = model if isinstance(model, FloatGraph) else read_float_graph(model)
     images = np.ascontiguousarray(images)
     observed = calibrate(graph, images, progress=progress)
     bits_of = Lowering(graph, observed, images, settings).grid_bits
-    ranges = least_error_ranges(graph, observed, images, bits_of) if settings.range == "error" else {}
-    corrections = corrected(graph, observed, images, settings, ranges) if settings.bias_correction else {}
+    ranges = least_error_ranges(graph, observed, images, bits_of, progress) if settings.range == "error" else {}
+    corrections = {}
+    if settings.bias_correction:
+        corrections = corrected(graph, observed, images, settings, ranges, progress)
     return Quantisation(*Lowering(graph, observed, images, settings, ranges, corrections).run())
