@@ -31,7 +31,7 @@ def quantise(model, images, settings=Settings()):  # noqa: B008 - frozen
 
 
 def quantise_with_summary(model, images, settings=Settings(), progress=None):  # noqa: B008 - frozen
-    """As quantise, with the summary; progress: called with (done, in all) of images, then of tensors, then of layers."""
+    """As quantise, with the summary; progress: called with (done, in all) of images, tensors, layers."""
     graph = model if isinstance(model, FloatGraph) else read_float_graph(model)
     images = np.ascontiguousarray(images)
     observed = calibrate(graph, images, progress=progress)

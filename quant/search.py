@@ -6,6 +6,7 @@ import numpy as np
 
 from adderhw.kernels import Geometry, adder_conv, pack_adder_conv
 from quant.grids import activation_grid, adder_weight
+from quant.lower import ADDING, CARRIERS
 from quant.ranges import run, session_of
 
 CANDIDATES = np.geomspace(1 / 8, 1, 25)  # of the extremes
@@ -23,13 +24,13 @@ def least_error_ranges(graph, observed, images, bits_of, progress=None):
     gain of the batch norm behind it (Nagel 2021, section 3.1, with a mean that bias correction takes out).
     progress: called with (tensors done, tensors in all).
     """
-    readers = adder_inputs(graph)
-    sizes = {name: 4 * sum(prod(observed[t].shape) for t in tensors_of(name, readers)) for name in readers}
+    readers = adder_readers(graph)
+    sizes = {name: 4 * sum(prod(observed[t].shape) for t in tensors_of(nodes)) for name, nodes in readers.items()}
     count = min(len(images), MOST_IMAGES, max(1, MEMORY // max(sizes.values(), default=1)))
     chosen = images[np.linspace(0, len(images) - 1, count).astype(np.int64)]
     ranges = {}
     for names in passes(sizes, MEMORY // count):
-        values = activations(graph, chosen, {t for name in names for t in tensors_of(name, readers)})
+        values = activations(graph, chosen, {t for name in names for t in tensors_of(readers[name])})
         for name in names:
             ranges[name] = least_error_range(graph, readers[name], values, bits_of(name))
             if progress:
@@ -37,21 +38,35 @@ def least_error_ranges(graph, observed, images, bits_of, progress=None):
     return ranges
 
 
+def adder_readers(graph):
+    """Tensor name → the adder layers that read its grid, directly or through ops that only carry it on."""
+    makers = {node.output: node for node in graph.nodes}
+    readers = {}
+    for node in graph.nodes:
+        if node.op in ADDING:
+            name = node.inputs[0]
+            while name in makers and makers[name].op in CARRIERS:
+                name = makers[name].inputs[0]
+            readers.setdefault(name, []).append(node)
+    return readers
+
+
+def tensors_of(nodes):
+    """Names of what the layers read and compute."""
+    return sorted({name for node in nodes for name in (node.inputs[0], node.output)})
+
+
 def least_error_range(graph, nodes, values, bits):
-    """(low, high) of the grid of `bits` on which the adder layers `nodes`, which read one tensor, err the least."""
-    x = values[nodes[0].inputs[0]]
-    low, high = float(min(x.min(), 0)), float(max(x.max(), 0))
+    """(low, high) of the grid of `bits` on which the adder layers `nodes`, which read one grid, err the least."""
+    inputs = [values[node.inputs[0]] for node in nodes]
+    low, high = (float(end) for end in (min(0, *(x.min() for x in inputs)), max(0, *(x.max() for x in inputs))))
     errors = []
     for share in CANDIDATES:
         grid = activation_grid(share * low, share * high, bits)
-        errors.append(sum(layer_error(graph, node, x, values[node.output], grid) for node in nodes))
+        pairs = zip(nodes, inputs, strict=True)
+        errors.append(sum(layer_error(graph, node, x, values[node.output], grid) for node, x in pairs))
     best = CANDIDATES[int(np.argmin(errors))]
     return best * low, best * high
-
-
-def tensors_of(name, readers):
-    """The tensor and the outputs of the layers that read it."""
-    return (name, *(node.output for node in readers[name]))
 
 
 def passes(sizes, most):
@@ -64,15 +79,6 @@ def passes(sizes, most):
         groups[-1].append(name)
         total += size
     return groups
-
-
-def adder_inputs(graph):
-    """Tensor name → the adder layers that read it as their input."""
-    readers = {}
-    for node in graph.nodes:
-        if node.op in ("AdderConv", "AdderGemm"):
-            readers.setdefault(node.inputs[0], []).append(node)
-    return readers
 
 
 def activations(graph, images, names):

@@ -7,7 +7,7 @@ from quant import Settings, quantise
 from quant.float_graph import read_float_graph
 from quant.grids import activation_grid, grid_range
 from quant.ranges import calibrate
-from quant.search import CANDIDATES, activations, adder_inputs, layer_error, least_error_ranges, passes
+from quant.search import CANDIDATES, activations, adder_readers, layer_error, least_error_ranges, passes
 from tests.quant.networks import Network, adder_layer, adder_network, images
 
 
@@ -31,7 +31,7 @@ def on_grid(values, grid):
 @pytest.mark.parametrize("attributes", [{}, {"strides": [2, 2], "pads": [0, 1, 2, 0]}, {"group": 2}])
 def test_a_layers_error_is_that_of_rounded_inputs_and_weights(bits, attributes):
     graph, values = one_layer(**attributes)
-    (node,) = next(iter(adder_inputs(graph).values()))
+    (node,) = next(iter(adder_readers(graph).values()))
     tensors = activations(graph, values, {node.inputs[0], node.output})
     grid = activation_grid(0, 2.1, bits)
     found = layer_error(graph, node, tensors[node.inputs[0]], tensors[node.output], grid)
@@ -57,7 +57,7 @@ def test_the_range_is_that_of_the_least_error():
     observed = calibrate(graph, values)
     ranges = least_error_ranges(graph, observed, values, lambda name: 4)
     ((name, (low, high)),) = ranges.items()
-    (node,) = adder_inputs(graph)[name]
+    (node,) = adder_readers(graph)[name]
     tensors = activations(graph, values, {name, node.output})
     errors = [
         layer_error(graph, node, tensors[name], tensors[node.output], activation_grid(0, 25 * c, 4)) for c in CANDIDATES
@@ -71,7 +71,7 @@ def test_every_input_of_an_adder_layer_gets_a_range_and_the_graph_uses_it():
     graph = read_float_graph(model)
     observed = calibrate(graph, x)
     ranges = least_error_ranges(graph, observed, x, lambda name: 5)
-    assert set(ranges) == set(adder_inputs(graph))
+    assert set(ranges) == set(adder_readers(graph))
     integer = quantise(model, x, Settings(bits=5, range="error"))
     scales = {t.format.scale for t in integer.tensors.values() if t.format is not None and t.format.scale is not None}
     assert {activation_grid(*ends, 5).scale for ends in ranges.values()} <= scales
