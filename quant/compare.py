@@ -123,7 +123,9 @@ def compare(
     """
     check_call(diverges_below, batch_size)
     graph, model = read_float_graph(float_model), load(integer_model)
-    stream = Stream(graph, model.graph, integer_model)
+    counterparts = counterparts_in(model)
+    check_pair(graph, model.graph, counterparts, float_model, integer_model)
+    stream = Stream(graph, model.graph, counterparts)
     samples = open_samples(graph, data, split, limit)
     for start in range(0, len(samples), batch_size):
         stop = min(start + batch_size, len(samples))
@@ -151,12 +153,10 @@ def check_call(diverges_below, batch_size):
 
 
 class Stream:
-    """Both models side by side, and what the images so far showed; raises ModelError where they do not fit."""
+    """Both models side by side, and what the images so far showed; counterparts: integer tensor → Counterpart."""
 
-    def __init__(self, graph, integer, path):
+    def __init__(self, graph, integer, counterparts):
         self.graph, self.integer = graph, integer
-        counterparts = read_counterparts(integer)
-        check_pair(graph, integer, counterparts, path)
         self.name = graph.inputs[0].name
         self.names = list(dict.fromkeys([c.tensor for c in counterparts.values() if c.tensor != self.name]))
         self.session = session_of(graph, self.names)
@@ -205,18 +205,26 @@ class Stream:
         )
 
 
-def check_pair(graph, integer, counterparts, path):
+def counterparts_in(model):
+    """The counterparts of a Model; raises ModelError, naming the file, where it states none."""
+    try:
+        return read_counterparts(model.graph)
+    except ModelError as error:
+        raise ModelError(f"{model.path}: {error}") from None
+
+
+def check_pair(graph, integer, counterparts, float_path, integer_path):
     """Raises ModelError unless the integer Graph can have been made from the FloatGraph."""
-    expected = f"the float model that {path} was quantised from"
-    known = {graph.inputs[0].name, *(node.output for node in graph.nodes)}
-    for name in (c.tensor for c in counterparts.values()):
-        if name not in known:
-            raise ModelError(f"float model: found no tensor {name!r}, expected {expected}")
+    expected = f"the float model that {integer_path} was quantised from"
+    inputs = [[(t.name, *t.shape[1:], str(t.dtype)) for t in each.inputs] for each in (graph, integer)]
+    if inputs[0] != inputs[1]:
+        raise ModelError(f"{float_path}: found inputs {inputs[0]}, expected {inputs[1]}, those of {expected}")
     if graph.outputs != integer.outputs:
-        raise ModelError(f"float model: found outputs {list(graph.outputs)}, expected {expected}")
-    pairs = [[(t.name, [*t.shape[1:]], str(t.dtype)) for t in each.inputs] for each in (graph, integer)]
-    if pairs[0] != pairs[1]:
-        raise ModelError(f"float model: found inputs {pairs[0]}, expected {pairs[1]} as in {path}")
+        raise ModelError(f"{float_path}: found outputs {list(graph.outputs)}, expected {expected}")
+    known = {graph.inputs[0].name, *(node.output for node in graph.nodes)}
+    missing = [each.tensor for each in counterparts.values() if each.tensor not in known]
+    if missing:
+        raise ModelError(f"{float_path}: found no tensor {missing[0]!r}, expected {expected}")
 
 
 class Signal:
@@ -254,12 +262,12 @@ class Difference:
         self.outside = np.zeros(2, np.int64)
 
     def add(self, name, integers, real):
-        """Takes in a batch of integers (N, …) and of the float32 values they stand for; raises ModelError for shapes."""
+        """Takes in a batch of integers (N, …) and the float32 values that they stand for; shapes raise ModelError."""
         shapes = [[size for size in array.shape[1:] if size != 1] for array in (integers, real)]
         if shapes[0] != shapes[1]:
             raise ModelError(
-                f"float model: found shape {list(real.shape[1:])} of {self.counterpart.tensor!r}, "
-                f"expected {list(integers.shape[1:])} as the integer model's {name!r} has it"
+                f"float tensor {self.counterpart.tensor!r}: found shape {list(real.shape[1:])}, "
+                f"expected {list(integers.shape[1:])} as {name!r} has in the integer model"
             )
         error = np.abs(self.counterpart.real(integers).reshape(real.shape) - real)
         self.noise += float((error**2).sum())

@@ -53,35 +53,54 @@ def compact(values):
 
 def read_counterparts(graph):
     """Integer tensor name → Counterpart, in topological order, of a Graph; raises ModelError where it states none."""
-    text = graph.metadata.get(KEY)
-    where = f"metadata {KEY}"
+    entries = entries_of(graph.metadata.get(KEY))
+    computed = [node.output for node in graph.nodes]
+    strangers = sorted(set(entries) - set(computed))
+    if strangers:
+        raise ModelError(f"metadata {KEY}: found tensor {strangers[0]!r}, expected only those that a node computes")
+    return {name: counterpart(graph.tensors[name], entries[name]) for name in computed if name in entries}
+
+
+def entries_of(text):
+    """The JSON object in the metadata; raises ModelError unless it is one with an entry at least."""
     if text is None:
-        raise ModelError(f"{where}: found none, expected an integer model that this version of python -m quant wrote")
+        raise ModelError(f"metadata {KEY}: found none, expected what this version of python -m quant writes")
     try:
         entries = json.loads(text)
-        found = {node.output: entries[node.output] for node in graph.nodes if node.output in entries}
-        counterparts = {name: counterpart(graph.tensors[name], entry) for name, entry in found.items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise ModelError(f"{where}: found {text[:80]!r}, expected JSON with a float tensor for each name") from None
-    strangers = [name for name in entries if name not in counterparts]
-    if strangers or not counterparts:
-        raise ModelError(f"{where}: found tensors {strangers[:3]} that no node computes, expected the model's own")
-    return counterparts
+    except ValueError:
+        entries = None
+    if not isinstance(entries, dict) or not entries:
+        raise ModelError(f"metadata {KEY}: found {text[:80]!r}, expected a JSON object with integer tensors")
+    return entries
 
 
 def counterpart(tensor, entry):
     """The Counterpart that `entry` states for an integer Tensor; raises ModelError where its parts do not fit."""
+    where = f"metadata {KEY}: tensor {tensor.name!r}"
+    if not isinstance(entry, dict) or not isinstance(entry.get("float"), str) or tensor.is_float:
+        raise ModelError(f"{where}: found {str(entry)[:80]}, expected an integer tensor with the name of a float one")
     if "scale" not in entry:
-        grid = tensor.format
-        if grid is None or grid.scale is None:
-            raise ModelError(f"tensor {tensor.name!r}: found no scale in its format, expected the one of its grid")
-        scale = np.float64(grid.scale)
-        return Counterpart(entry["float"], np.asarray(scale), np.asarray(-scale * grid.zero_point), True)
-    scale, offset = (np.asarray(entry[key], np.float64) for key in ("scale", "offset"))
-    for what, values in (("scale", scale), ("offset", offset)):
-        if values.shape not in ((), (tensor.shape[1],)) or not np.isfinite(values).all():
-            expected = f"finite numbers, one or {tensor.shape[1]}"
-            raise ModelError(f"tensor {tensor.name!r}: found {what} of shape {list(values.shape)}, expected {expected}")
+        return on_grid(where, tensor.format, entry["float"])
+    scale, offset = (numbers(where, entry, key, tensor.shape[1]) for key in ("scale", "offset"))
     if (scale == 0).any():
-        raise ModelError(f"tensor {tensor.name!r}: found scale 0, expected another number")
+        raise ModelError(f"{where}: found scale 0, expected another number")
     return Counterpart(entry["float"], scale, offset, False)
+
+
+def on_grid(where, grid, name):
+    """The Counterpart `name` of a tensor whose Format is `grid`; raises ModelError where that states no scale."""
+    if grid.scale is None:
+        raise ModelError(f"{where}: found no scale in its format, expected that of its grid")
+    scale = np.float64(grid.scale)
+    return Counterpart(name, np.asarray(scale), np.asarray(-scale * grid.zero_point), True)
+
+
+def numbers(where, entry, key, channels):
+    """float64 () or (channels,) under `key`; raises ModelError for anything else."""
+    try:
+        values = np.asarray(entry.get(key), np.float64)
+    except (ValueError, TypeError):
+        values = np.asarray(np.nan)
+    if values.shape not in ((), (channels,)) or not np.isfinite(values).all():
+        raise ModelError(f"{where}: found {key} {str(entry.get(key))[:80]}, expected a number, or one a channel")
+    return values

@@ -61,7 +61,7 @@ def test_help_shows_examples(monkeypatch, capfd):
         (["--bits", "1"], "bits: found 1, expected 2 to 16"),
         (["--bits", "many"], "bits"),
         (["--samples", "0"], "samples: found 0"),
-        (["--calibrate", "mnist"], "data set: found 'mnist'"),
+        (["--calibrate", "letters"], "data set: found 'letters'"),
         (["--range", "all"], "range: found 'all'"),
         (["-o", "no/such/folder/x.onnx"], "no/such/folder/x.onnx: cannot write"),
         (["--calibrate", "wrong.npy"], "expected [N, 1, 8, 8]"),
