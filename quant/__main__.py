@@ -1,7 +1,8 @@
-"""The command line of quantisation: python -m quant MODEL --calibrate DATASET -o OUTPUT."""
+"""The command lines of quantisation: python -m quant MODEL --calibrate DATASET -o OUTPUT, and its subcommands."""
 
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from adderhw.command_line import progress_bar, run_app
 from adderhw.files import check_writable
+from quant import compare_command
 from quant.settings import Settings
 
 PROGRAM = "python -m quant"
@@ -22,6 +24,8 @@ EXAMPLES = f"""Examples:
   {PROGRAM} ann20.onnx --calibrate cifar10 --bits 6 --range quantile -o ann20_int6.onnx
 
   {PROGRAM} ann.onnx --calibrate digits --realisation shift_add:2 -o ann_shift.onnx
+
+  {PROGRAM} compare ann.onnx ann_int8.onnx --data digits          (see {PROGRAM} compare --help)
 """
 DEFAULTS = Settings()
 BATCH = 64
@@ -62,7 +66,8 @@ def command(
         int, typer.Option(help="Also write so many inputs with their outputs as test_data_set_0 beside OUTPUT.")
     ] = 0,
 ) -> None:
-    """Quantise a float ONNX network of adder and convolution layers to an integer one."""
+    """Quantise a float ONNX network of adder and convolution layers to an integer one; or, as `compare FLOAT INT`,
+    compare the two."""
     from adderhw.errors import AdderHwError
     from export.writer import write_graph
     from quant.convert import quantise_with_summary
@@ -148,7 +153,9 @@ def print_accuracies(console, graph, path, samples):
 
 
 def main() -> None:
-    """Entry point of `python -m quant` and `adderhw-quant`."""
+    """Entry point of `python -m quant` and `adderhw-quant`; a first argument `compare` is the subcommand."""
+    if sys.argv[1:2] == ["compare"]:
+        run_app(partial(compare_command.app, sys.argv[2:]), compare_command.PROGRAM)
     run_app(app, PROGRAM)
 
 

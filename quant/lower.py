@@ -1,5 +1,6 @@
 """Lowers a float graph to an integer graph: each float tensor becomes integers on a grid, or a pending sum."""
 
+import json
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ from onnx import helper
 
 from adderhw.fixed import Format, Rounding
 from adderhw.ops.requantize import signed_digits
+from quant import counterparts
 from quant.builder import Builder
 from quant.float_graph import FloatNode
 from quant.fold import Pending, Quantised, batch_norm, clipped, corrected, pending, scaled
@@ -69,6 +71,7 @@ class Lowering:
         self.layers: list[Layer] = []
         self.edges = edge_layers(graph.nodes)
         self.guards: dict[tuple[str, float], str] = {}
+        self.counterparts: dict[str, dict] = {}
         self._quantise_input(samples)
 
     def _quantise_input(self, samples):
@@ -80,6 +83,7 @@ class Lowering:
         output = self.builder.unique(f"{name}_q")
         self.builder.emit("QuantizeLinear", f"{name}_quantize", (name, scale, zero), output, format=grid)
         self.values[name] = Quantised(output, grid)
+        self.counterparts[output] = counterparts.stated(name)
 
     def run(self):
         """Lowers every node and output; returns the Graph and the summary's layers."""
@@ -88,7 +92,11 @@ class Lowering:
             LOWER[node.op](self, node)
         for name in self.graph.outputs:
             self._dequantise_output(name)
-        metadata = {**self.graph.metadata, "adderhw.quantisation": self.settings.json()}
+        metadata = {
+            **self.graph.metadata,
+            "adderhw.quantisation": self.settings.json(),
+            counterparts.KEY: json.dumps(self.counterparts),
+        }
         return self.builder.graph(self.graph.outputs, metadata), tuple(self.layers)
 
     def check_inputs(self, node):
@@ -103,7 +111,8 @@ class Lowering:
         """Requantize to signed 16-bit logits, then DequantizeLinear to float32 under the float model's name."""
         seen = self.observed[name]
         grid = logits_grid(seen.low, seen.high, LOGITS_MARGIN)
-        logits = self.requantise(self.affine_or_pending(name), grid, f"{self.producers[name]}_logits", f"{name}_q")
+        value = self.affine_or_pending(name)
+        logits = self.requantise(name, value, grid, f"{self.producers[name]}_logits", f"{name}_q")
         scale = self.builder.parameter(f"{name}_scale", np.array(grid.scale, np.float32))
         zero = self.builder.parameter(f"{name}_zero_point", np.array(0, grid.dtype), whole(grid))
         self.builder.emit("DequantizeLinear", f"{name}_dequantize", (logits, scale, zero), name)
@@ -156,7 +165,7 @@ class Lowering:
         value = self.values[name]
         if isinstance(value, Pending):
             grid = self.grid(name)
-            output = self.requantise(value, grid, f"{self.producers[name]}_requantize", f"{name}_q")
+            output = self.requantise(name, value, grid, f"{self.producers[name]}_requantize", f"{name}_q")
             value = self.values[name] = Quantised(output, grid)
         return value
 
@@ -176,13 +185,14 @@ class Lowering:
             value = self.affine_or_pending(name)
         return value
 
-    def requantise(self, value, grid, name, output, dtype=None):
-        """Emits the Requantize of a Pending to `grid`; returns the tensor's name."""
+    def requantise(self, tensor_name, value, grid, name, output, dtype=None):
+        """Emits the Requantize of the float tensor's Pending to `grid`; returns the integer tensor's name."""
         tensor = self.builder.tensors[value.name]
         largest = np.broadcast_to(np.maximum(np.abs(tensor.low), np.abs(tensor.high)), value.a.shape)
         offset = value.b / grid.scale + grid.zero_point
         constants = multipliers(value.a / grid.scale, offset, value.centre, largest, self.settings)
         output = self.builder.unique(output)
+        self.counterparts[output] = counterparts.stated(tensor_name)
         rank = len(tensor.shape)
         inputs = [self.builder.parameter(f"{output}_{k}", per_channel(v, rank)) for k, v in constants._asdict().items()]
         attributes = {
@@ -200,9 +210,9 @@ class Lowering:
 
     def set_pending(self, node, name, a, b):
         """The float output of `node` is a·S + b of the integer tensor `name`."""
-        total = pending(name, a, b, self.observed[node.output].mean)
-        self.totals[node.output] = total
-        self.values[node.output] = corrected(total, self.corrections.get(node.output, 0.0))
+        total = self.totals[node.output] = pending(name, a, b, self.observed[node.output].mean)
+        value = self.values[node.output] = corrected(total, self.corrections.get(node.output, 0.0))
+        self.counterparts[name] = counterparts.stated(node.output, value.a, value.b)
 
     def note(self, node, x, total, weight_format, weight_clipped=0.0):
         """Adds the layer to the summary."""
@@ -419,7 +429,7 @@ def guarded(state, name, scale):
         grid = guard_grid(seen.low, seen.high, scale)
         value = state.affine_or_pending(name)
         node = f"{state.producers.get(name, name)}_guard"
-        state.guards[name, scale] = state.requantise(value, grid, node, f"{name}_guard", np.int32)
+        state.guards[name, scale] = state.requantise(name, value, grid, node, f"{name}_guard", np.int32)
     return state.guards[name, scale]
 
 
@@ -429,6 +439,7 @@ def lower_max_pool(state, node):
     attributes = {key: node.attributes[key] for key in ("kernel_shape", "strides", "pads")}
     output = state.builder.unique(f"{node.output}_q")
     state.builder.emit("MaxPoolInteger", node.name, (x.name,), output, attributes, x.format)
+    state.counterparts[output] = counterparts.stated(node.output)
     state.values[node.output] = Quantised(output, x.format)
 
 
