@@ -7,7 +7,7 @@ import numpy as np
 from onnx import helper
 
 from adderhw.fixed import Format, Rounding
-from adderhw.ops.requantize import signed_digits
+from adderhw.ops.realisation import signed_digits
 from quant.builder import Builder
 from quant.float_graph import FloatNode
 from quant.fold import Pending, Quantised, batch_norm, clipped, pending, scaled

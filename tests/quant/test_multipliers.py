@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from adderhw.errors import ModelError
 from adderhw.kernels import Requant, requant_fits_int32
-from adderhw.ops.requantize import signed_digits
+from adderhw.ops.realisation import signed_digits
 from quant.multipliers import error_bound, multipliers, nearest_power
 from quant.settings import Settings
 
