@@ -22,6 +22,8 @@ EXAMPLES = f"""Examples:
   {PROGRAM} ann20.onnx --calibrate cifar10 --bits 6 --range quantile -o ann20_int6.onnx
 
   {PROGRAM} ann.onnx --calibrate digits --realisation shift_add:2 -o ann_shift.onnx
+
+  {PROGRAM} ann.onnx --calibrate digits --multiplication-free -o ann_free.onnx
 """
 DEFAULTS = Settings()
 BATCH = 64
@@ -53,6 +55,16 @@ def command(
     rounding: Annotated[
         str, typer.Option(help="Rounding: half_up, floor, half_even or half_away.")
     ] = DEFAULTS.rounding,
+    weight_realisation: Annotated[
+        str, typer.Option(help="Hardware of layers that multiply by weights: multiplier, shift or shift_add:K.")
+    ] = DEFAULTS.weight_realisation,
+    max_error: Annotated[
+        float | None,
+        typer.Option(help="Fewest digits and bits of the requantisation within so many steps; default: all allowed."),
+    ] = None,
+    multiplication_free: Annotated[
+        bool, typer.Option("--multiplication-free", help="Shifts and adds in place of every multiplier.")
+    ] = False,
     test_data: Annotated[
         int, typer.Option(help="Also write so many inputs with their outputs as test_data_set_0 beside OUTPUT.")
     ] = 0,
@@ -63,7 +75,10 @@ def command(
     from quant.convert import quantise_with_summary
     from quant.float_graph import read_float_graph
 
-    settings = Settings(bits, edge_bits, range_, quantile, guard_bits, multiplier_bits, realisation, rounding)
+    settings = Settings(
+        bits, edge_bits, range_, quantile, guard_bits, multiplier_bits, realisation, rounding, weight_realisation,
+        max_error, multiplication_free,
+    )  # fmt: skip
     for name, found, least in (("samples", samples, 1), ("test data", test_data, 0)):
         if found < least:
             raise AdderHwError(f"{name}: found {found}, expected at least {least}")

@@ -82,7 +82,7 @@ class Builder:
         return self.node(op, inputs, attributes, (outputs, *spatial))
 
     def factors(self, shape, signed):
-        """(weight, zero point, realisation) of a multiply-accumulate layer; without a multiplier weights of few digits."""
+        """(weight, zero point, realisation) of a multiply-accumulate layer; without a multiplier, of few digits."""
         fmt, realisation = Format(self.number(2, 8), signed), self.draw(st.sampled_from(REALISATIONS))
         zero, values = self.number(fmt.min, fmt.max), self.array(shape, fmt.min, fmt.max, fmt.dtype)
         if realisation != "multiplier":
