@@ -20,7 +20,7 @@ from quant.grids import (
     logits_grid,
     symmetric_weight,
 )
-from quant.multipliers import clip_reach, multipliers
+from quant.multipliers import live_sums, multipliers
 from quant.signed_digits import signed_digit_weight
 
 # The logits' 16-bit grid reaches this many times as far as the calibration images' logits do.
@@ -196,10 +196,10 @@ class Lowering:
         """The Multipliers that take a Pending of the integer `tensor` to `grid`."""
         low, high = (np.broadcast_to(end, value.a.shape) for end in (tensor.low, tensor.high))
         ratio, offset = value.a / grid.scale, value.b / grid.scale + grid.zero_point
-        reach = clip_reach(ratio, offset, value.centre, (low, high), clip)
+        live = live_sums(ratio, offset, (low, high), clip)
         tolerance = None if self.settings.max_error is None else self.settings.max_error * steps
         largest = np.maximum(np.abs(low), np.abs(high))
-        return multipliers(ratio, offset, value.centre, largest, self.settings, reach, tolerance)
+        return multipliers(ratio, offset, value.centre, largest, self.settings, live, tolerance)
 
     def sum(self, op, node, inputs, attributes):
         """Emits a summing integer node; returns its output's name."""

@@ -24,13 +24,13 @@ class Multipliers(NamedTuple):
     n: np.ndarray
 
 
-def multipliers(ratio, offset, centre, largest, settings, reach=None, tolerance=None):
+def multipliers(ratio, offset, centre, largest, settings, live=None, tolerance=None):
     """The Multipliers of q ≈ ratio·S + offset, channel by channel.
 
     ratio, offset, centre: float64 (C,); largest: integers (C,), the exact max|S|. C takes up the multiplier's
     error at S = centre: |q − (ratio·S + offset)| ≤ e·|S − centre| + 2^−(n+1), with e from error_bound. With a
-    tolerance, a channel gets the fewest digits, and then the smallest n, for which stated_bound is within it; reach:
-    float64 (C,), the largest |S − centre| that matters.
+    tolerance, a channel gets the fewest digits, and then the smallest n, for which stated_bound is within it over
+    the sums between `live`, (first, last) float64 (2, C), into which the centre is moved.
     Raises ModelError for a ratio or a tolerance that no multiplier of settings.multiplier_bits reaches.
     """
     largest = [int(v) for v in largest]
@@ -38,8 +38,8 @@ def multipliers(ratio, offset, centre, largest, settings, reach=None, tolerance=
     if tolerance is None:
         found = [one_multiplier(*channel, settings) for channel in channels]
     else:
-        reaches = zip(channels, reach.tolist(), strict=True)
-        found = [smallest_multiplier(*channel, far, tolerance, settings) for channel, far in reaches]
+        ends = zip(channels, live.T.tolist(), strict=True)
+        found = [smallest_multiplier(*channel, *between, tolerance, settings) for channel, between in ends]
     m, c, n = zip(*found, strict=True)
     return Multipliers(np.array(m, np.int64), np.array(c, np.int64), np.array(n, np.int64))
 
@@ -65,10 +65,12 @@ def one_multiplier(ratio, offset, centre, largest, settings):
     )
 
 
-def smallest_multiplier(ratio, offset, centre, largest, reach, tolerance, settings):
+def smallest_multiplier(ratio, offset, centre, largest, first, last, tolerance, settings):
     """(M, C, n) of one channel: of the fewest digits, and then of the smallest n, within the tolerance."""
     if ratio == 0:
         return switched_off(offset)
+    centre = min(max(centre, first), last)
+    reach = max(centre - first, last - centre)
     shifts = range(largest_shift(ratio, settings) + 1)
     for digits in (None,) if settings.signed_digits is None else range(1, settings.signed_digits + 1):
         for n, m in zip(shifts, approximations(ratio, shifts, digits, settings), strict=True):
@@ -87,15 +89,15 @@ def stated_bound(ratio, m, n, reach):
     return abs(ratio - m / 2**n) * reach + 2.0 ** -(n + 1)
 
 
-def clip_reach(ratio, offset, centre, ends, clip):
-    """float64 (C,): the largest |S − centre| for S between `ends`, but for those S that the clip decides.
+def live_sums(ratio, offset, ends, clip):
+    """(first, last) float64 (2, C) of the sums S between `ends` whose output the clip does not decide.
 
     ends: (low, high) of S, each (C,). clip: (qmin, qmax). S·M + C only rises or only falls, as ratio·S + offset does,
     so that an error within a bound where the clip begins stays within it, once clipped, beyond.
     """
     bounds = np.array(clip, np.float64)[:, None] - offset
-    inside = np.clip(np.divide(bounds, ratio, out=np.zeros_like(bounds), where=ratio != 0), *ends)
-    return np.abs(inside - centre).max(axis=0)
+    cuts = np.divide(bounds, ratio, out=np.zeros_like(bounds), where=ratio != 0)
+    return np.sort(np.clip(cuts, *ends), axis=0)
 
 
 def switched_off(offset):

@@ -15,8 +15,8 @@ MOST_MULTIPLIER_BITS = 24
 # A multiplier of b + 6 bits is within 1/32 step of a b-bit output, far below any bound worth asking for.
 ERROR_BITS = 6
 # The multiplication-free preset (docs/quantisation.md has the measurements).
-MULTIPLICATION_FREE_ERROR = 0.25
-MULTIPLICATION_FREE_WEIGHTS = "shift_add:4"
+MULTIPLICATION_FREE_ERROR = 0.5
+MULTIPLICATION_FREE_WEIGHTS = "shift_add:3"
 REALISATIONS = re.compile(r"multiplier|shift|shift_add:[1-9]\d*")
 
 
