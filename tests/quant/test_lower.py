@@ -15,8 +15,8 @@ from tests.quant.networks import Network, adder_layer, adder_network, images, or
 
 # Measured when written: adder network -6, 14, 34, 60 and 70 dB, convolutions -10, 4, 27, 47 and 76 dB.
 LEAST_DECIBELS = {adder_network: (-12, 10, 30, 50, 60), ordinary_cnn: (-14, 2, 24, 44, 60)}
-# Measured when written: LOST_A and LOST_B dB.
-MOST_DECIBELS_LOST = 3
+# Measured when written: 2.95 dB of 34 for the adder network, none for the convolutions.
+MOST_DECIBELS_LOST = 4
 WIDTHS = (2, 4, 8, 12, 16)
 
 

@@ -72,7 +72,7 @@ def test_help_shows_examples(monkeypatch, capfd):
         (["--bits", "1"], "bits: found 1, expected 2 to 16"),
         (["--bits", "many"], "bits"),
         (["--samples", "0"], "samples: found 0"),
-        (["--calibrate", "mnist"], "data set: found 'mnist'"),
+        (["--calibrate", "imagenet21k"], "data set: found 'imagenet21k'"),
         (["--range", "all"], "range: found 'all'"),
         (["--weight-realisation", "shifts"], "weight_realisation: found 'shifts'"),
         (["--max-error", "0"], "max_error: found 0.0"),
