@@ -25,6 +25,8 @@ from quant.signed_digits import signed_digit_weight
 
 # The logits' 16-bit grid reaches this many times as far as the calibration images' logits do.
 LOGITS_MARGIN = 2.0
+# settings.max_error counts the logits' steps as those of edge_bits, but of no fewer bits than these.
+LEAST_LOGITS_BITS = 8
 MULTIPLYING = ("Conv", "Gemm", "MatMul")
 ADDING = ("AdderConv", "AdderGemm")
 LAYERS = (*MULTIPLYING, *ADDING)
@@ -98,7 +100,7 @@ class Lowering:
         """Requantize to signed 16-bit logits, then DequantizeLinear to float32 under the float model's name."""
         seen = self.observed[name]
         grid = logits_grid(seen.low, seen.high, LOGITS_MARGIN)
-        steps = 1 << (grid.bits - self.settings.edge_bits)
+        steps = 1 << (grid.bits - max(self.settings.edge_bits, LEAST_LOGITS_BITS))
         value, node = self.affine_or_pending(name), f"{self.producers[name]}_logits"
         logits = self.requantise(value, grid, node, f"{name}_q", steps=steps)
         scale = self.builder.parameter(f"{name}_scale", np.array(grid.scale, np.float32))
@@ -179,7 +181,7 @@ class Lowering:
         """
         tensor = self.builder.tensors[value.name]
         clip = clip_bound(value.low, grid), clip_bound(value.high, grid)
-        constants = self.multipliers(value, grid, tensor, clip, steps)
+        constants = self.multipliers_of(value, tensor, grid, clip, steps)
         output = self.builder.unique(output)
         rank = len(tensor.shape)
         inputs = [self.builder.parameter(f"{output}_{k}", per_channel(v, rank)) for k, v in constants._asdict().items()]
@@ -192,7 +194,7 @@ class Lowering:
         }
         return self.builder.emit("Requantize", name, (value.name, *inputs), output, attributes, grid)
 
-    def multipliers(self, value, grid, tensor, clip, steps):
+    def multipliers_of(self, value, tensor, grid, clip, steps):
         """The Multipliers that take a Pending of the integer `tensor` to `grid`."""
         low, high = (np.broadcast_to(end, value.a.shape) for end in (tensor.low, tensor.high))
         ratio, offset = value.a / grid.scale, value.b / grid.scale + grid.zero_point
