@@ -25,6 +25,8 @@ EXAMPLES = f"""Examples:
 
   {PROGRAM} ann.onnx --calibrate digits --realisation shift_add:2 -o ann_shift.onnx
 
+  {PROGRAM} ann.onnx --calibrate digits --multiplication-free -o ann_free.onnx
+
   {PROGRAM} compare ann.onnx ann_int8.onnx --data digits          (see {PROGRAM} compare --help)
 """
 DEFAULTS = Settings()
@@ -62,6 +64,16 @@ def command(
     rounding: Annotated[
         str, typer.Option(help="Rounding: half_up, floor, half_even or half_away.")
     ] = DEFAULTS.rounding,
+    weight_realisation: Annotated[
+        str, typer.Option(help="Hardware of layers that multiply by weights: multiplier, shift or shift_add:K.")
+    ] = DEFAULTS.weight_realisation,
+    max_error: Annotated[
+        float | None,
+        typer.Option(help="Fewest digits and bits of the requantisation within so many steps; default: all allowed."),
+    ] = None,
+    multiplication_free: Annotated[
+        bool, typer.Option("--multiplication-free", help="Shifts and adds in place of every multiplier.")
+    ] = False,
     test_data: Annotated[
         int, typer.Option(help="Also write so many inputs with their outputs as test_data_set_0 beside OUTPUT.")
     ] = 0,
@@ -76,6 +88,7 @@ def command(
     settings = Settings(
         bits=bits, edge_bits=edge_bits, range=range_, quantile=quantile, bias_correction=bias_correction,
         guard_bits=guard_bits, multiplier_bits=multiplier_bits, realisation=realisation, rounding=rounding,
+        weight_realisation=weight_realisation, max_error=max_error, multiplication_free=multiplication_free,
     )  # fmt: skip
     for name, found, least in (("samples", samples, 1), ("test data", test_data, 0)):
         if found < least:

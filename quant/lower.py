@@ -8,7 +8,7 @@ import numpy as np
 from onnx import helper
 
 from adderhw.fixed import Format, Rounding
-from adderhw.ops.requantize import signed_digits
+from adderhw.ops.realisation import signed_digits
 from quant import counterparts
 from quant.builder import Builder
 from quant.float_graph import FloatNode
@@ -22,10 +22,13 @@ from quant.grids import (
     logits_grid,
     symmetric_weight,
 )
-from quant.multipliers import multipliers
+from quant.multipliers import live_sums, multipliers
+from quant.signed_digits import signed_digit_weight
 
 # The logits' 16-bit grid reaches this many times as far as the calibration images' logits do.
 LOGITS_MARGIN = 2.0
+# settings.max_error counts the logits' steps as those of edge_bits, but of no fewer bits than these.
+LEAST_LOGITS_BITS = 8
 MULTIPLYING = ("Conv", "Gemm", "MatMul")
 ADDING = ("AdderConv", "AdderGemm")
 LAYERS = (*MULTIPLYING, *ADDING)
@@ -111,8 +114,9 @@ class Lowering:
         """Requantize to signed 16-bit logits, then DequantizeLinear to float32 under the float model's name."""
         seen = self.observed[name]
         grid = logits_grid(seen.low, seen.high, LOGITS_MARGIN)
-        value = self.affine_or_pending(name)
-        logits = self.requantise(name, value, grid, f"{self.producers[name]}_logits", f"{name}_q")
+        steps = 1 << (grid.bits - max(self.settings.edge_bits, LEAST_LOGITS_BITS))
+        value, node = self.affine_or_pending(name), f"{self.producers[name]}_logits"
+        logits = self.requantise(name, value, grid, node, f"{name}_q", steps=steps)
         scale = self.builder.parameter(f"{name}_scale", np.array(grid.scale, np.float32))
         zero = self.builder.parameter(f"{name}_zero_point", np.array(0, grid.dtype), whole(grid))
         self.builder.emit("DequantizeLinear", f"{name}_dequantize", (logits, scale, zero), name)
@@ -185,24 +189,35 @@ class Lowering:
             value = self.affine_or_pending(name)
         return value
 
-    def requantise(self, tensor_name, value, grid, name, output, dtype=None):
-        """Emits the Requantize of the float tensor's Pending to `grid`; returns the integer tensor's name."""
+    def requantise(self, tensor_name, value, grid, name, output, dtype=None, steps=1):
+        """Emits the Requantize of the float tensor's Pending to `grid`; returns the integer tensor's name.
+
+        steps: how many steps of the grid settings.max_error counts as one, where the grid is finer for other reasons.
+        """
         tensor = self.builder.tensors[value.name]
-        largest = np.broadcast_to(np.maximum(np.abs(tensor.low), np.abs(tensor.high)), value.a.shape)
-        offset = value.b / grid.scale + grid.zero_point
-        constants = multipliers(value.a / grid.scale, offset, value.centre, largest, self.settings)
+        clip = clip_bound(value.low, grid), clip_bound(value.high, grid)
+        constants = self.multipliers_of(value, tensor, grid, clip, steps)
         output = self.builder.unique(output)
         self.counterparts[output] = counterparts.stated(tensor_name)
         rank = len(tensor.shape)
         inputs = [self.builder.parameter(f"{output}_{k}", per_channel(v, rank)) for k, v in constants._asdict().items()]
         attributes = {
             "rounding": int(Rounding.parse(self.settings.rounding)),
-            "qmin": clip_bound(value.low, grid),
-            "qmax": clip_bound(value.high, grid),
+            "qmin": clip[0],
+            "qmax": clip[1],
             "output_dtype": helper.np_dtype_to_tensor_dtype(np.dtype(dtype or grid.dtype)),
             "realisation": realisation_of(constants.m, self.settings),
         }
         return self.builder.emit("Requantize", name, (value.name, *inputs), output, attributes, grid)
+
+    def multipliers_of(self, value, tensor, grid, clip, steps):
+        """The Multipliers that take a Pending of the integer `tensor` to `grid`."""
+        low, high = (np.broadcast_to(end, value.a.shape) for end in (tensor.low, tensor.high))
+        ratio, offset = value.a / grid.scale, value.b / grid.scale + grid.zero_point
+        live = live_sums(ratio, offset, (low, high), clip)
+        tolerance = None if self.settings.max_error is None else self.settings.max_error * steps
+        largest = np.maximum(np.abs(low), np.abs(high))
+        return multipliers(ratio, offset, value.centre, largest, self.settings, live, tolerance)
 
     def sum(self, op, node, inputs, attributes):
         """Emits a summing integer node; returns its output's name."""
@@ -302,7 +317,8 @@ def lower_products(state, node, op, weight, bias, attributes):
     """A multiplying layer with weight float64 (O, …): real = s_x·s_w[o]·S + bias[o]."""
     x = state.quantised(node.inputs[0])
     bits = state.settings.edge_bits if node.name in state.edges else state.settings.bits
-    w, scale = symmetric_weight(weight, bits)
+    digits = state.settings.weight_digits
+    w, scale = symmetric_weight(weight, bits) if digits is None else signed_digit_weight(weight, bits, digits)
     stored = w if op == "ConvInteger" else np.ascontiguousarray(w.T)
     inputs = (
         x.name,
@@ -310,6 +326,7 @@ def lower_products(state, node, op, weight, bias, attributes):
         zero_point(state, node, "x", x.format),
         zero_point(state, node, "w", Format(bits, True)),
     )
+    attributes = {**attributes, "realisation": state.settings.weight_realisation}
     total = state.sum(op, node, inputs, attributes)
     state.set_pending(node, total, x.format.scale * scale, bias)
     state.note(node, x, total, Format(bits, True))
@@ -429,7 +446,8 @@ def guarded(state, name, scale):
         grid = guard_grid(seen.low, seen.high, scale)
         value = state.affine_or_pending(name)
         node = f"{state.producers.get(name, name)}_guard"
-        state.guards[name, scale] = state.requantise(name, value, grid, node, f"{name}_guard", np.int32)
+        steps = 1 << state.settings.guard_bits
+        state.guards[name, scale] = state.requantise(name, value, grid, node, f"{name}_guard", np.int32, steps)
     return state.guards[name, scale]
 
 
