@@ -164,7 +164,7 @@ def figure(comparison):
 
     tensors = [tensor for tensor in comparison.tensors if tensor.on_grid]
     drawn = Figure(figsize=(11, 1.6 + 0.24 * len(tensors)), layout="constrained", dpi=110)
-    ranges, ratios = drawn.subplots(1, 2, sharey=True, width_ratios=(3, 1))
+    ranges, ratios = drawn.subplots(1, 2, sharey=True, width_ratios=(5, 2))
     for at, tensor in enumerate(tensors):
         draw_range(ranges, at, tensor)
     ranges.set_xscale("symlog", linthresh=LINEAR, linscale=2)
@@ -210,4 +210,4 @@ def draw_ratios(axes, tensors, threshold):
         if sqnr is not None:
             axes.plot(sqnr, at, "o", markersize=4, color=RED if sqnr < threshold else BLUE)
     axes.axvline(threshold, color=RED, linestyle="--", linewidth=1)
-    axes.set_xlabel("SQNR, dB (circles: of its grid alone)")
+    axes.set_xlabel("SQNR, dB\n(circles: the grid alone)")
