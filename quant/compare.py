@@ -28,8 +28,9 @@ class TensorComparison:
 
     name, tensor: the integer and the float tensor. node, op: the node that computes the integers. format: their
     Format; of a sum, only its width. on_grid: False for an exact sum, which no grid clips. signal_power: mean square
-    of the float values about their channel's mean. noise_power: mean square of the error. largest_error: in LSB of
-    the grid, or in steps of the sum. clipped_low, clipped_high: share of the float values that lie more than half a
+    of the float values about their channel's mean. noise_power: mean square of the error. grid_noise_power: the same
+    for the float values themselves put on the grid, so without what came before; None for a sum. largest_error: in LSB
+    of the grid, or in steps of the sum. clipped_low, clipped_high: share of the float values that lie more than half a
     step outside each end of the grid, None for a sum. low, high: the float values' extremes. quantiles: share → float
     value, each right to 2^-8 of itself.
     """
@@ -42,6 +43,7 @@ class TensorComparison:
     on_grid: bool
     signal_power: float
     noise_power: float
+    grid_noise_power: float | None
     largest_error: float
     clipped_low: float | None
     clipped_high: float | None
@@ -52,9 +54,12 @@ class TensorComparison:
     @property
     def sqnr(self):
         """10·log10(signal_power/noise_power) in dB; inf without noise, None with noise on values without variance."""
-        if not self.noise_power:
-            return float("inf")
-        return 10 * float(np.log10(self.signal_power / self.noise_power)) if self.signal_power else None
+        return decibels(self.signal_power, self.noise_power)
+
+    @property
+    def grid_sqnr(self):
+        """The ratio that the grid alone would give, as `sqnr`; None for a sum."""
+        return decibels(self.signal_power, self.grid_noise_power) if self.on_grid else None
 
     @property
     def representable(self):
@@ -100,6 +105,13 @@ class Comparison:
         """The first TensorComparison with a ratio below `diverges_below` dB, or None."""
         rated = (tensor for tensor in self.tensors if tensor.sqnr is not None)
         return next((tensor for tensor in rated if tensor.sqnr < self.diverges_below), None)
+
+
+def decibels(signal, noise):
+    """10·log10(signal/noise); inf without noise, None with noise and no signal."""
+    if not noise:
+        return float("inf")
+    return 10 * float(np.log10(signal / noise)) if signal else None
 
 
 def compare(
@@ -197,6 +209,7 @@ class Stream:
             difference.counterpart.on_grid,
             self.signals[tensor].power,
             difference.noise / difference.count,
+            None if difference.grid is None else difference.grid_noise / difference.count,
             difference.largest,
             *difference.clipped,
             seen.low,
@@ -258,7 +271,7 @@ class Difference:
 
     def __init__(self, counterpart: Counterpart, grid: Format | None):
         self.counterpart, self.grid = counterpart, grid
-        self.noise, self.largest, self.count = 0.0, 0.0, 0
+        self.noise, self.grid_noise, self.largest, self.count = 0.0, 0.0, 0.0, 0
         self.outside = np.zeros(2, np.int64)
 
     def add(self, name, integers, real):
@@ -274,8 +287,13 @@ class Difference:
         self.largest = max(self.largest, float((error / self._step(real.ndim)).max()))
         self.count += real.size
         if self.grid is not None:
-            at = (real - self.counterpart.offset) / self.counterpart.scale
-            self.outside += [(at < self.grid.min - 0.5).sum(), (at > self.grid.max + 0.5).sum()]
+            self._put_on_grid(real)
+
+    def _put_on_grid(self, real):
+        at = (real - self.counterpart.offset) / self.counterpart.scale
+        self.outside += [(at < self.grid.min - 0.5).sum(), (at > self.grid.max + 0.5).sum()]
+        rounded = np.clip(np.rint(at), self.grid.min, self.grid.max)
+        self.grid_noise += float((((rounded - at) * self.counterpart.scale) ** 2).sum())
 
     def _step(self, rank):
         return np.abs(along_channels(self.counterpart.scale, rank))

@@ -21,7 +21,7 @@ EXAMPLES = f"""Examples:
 
   {PROGRAM} ann.onnx ann_int8.onnx --data images.npz --json compare.json --csv compare.csv
 """
-PIPE_WIDTH = 120
+PIPE_WIDTH = 200
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 

@@ -14,7 +14,7 @@ from adderhw.files import write_atomic
 SCHEMA = 1
 FORMATS = (".png", ".svg", ".pdf")
 COLUMNS = ("name", "tensor", "node", "op", "format", "scale", "zero_point", "representable_low", "representable_high")
-MEASURES = ("sqnr_db", "largest_error_lsb", "clipped_low", "clipped_high", "low", "high")
+MEASURES = ("sqnr_db", "grid_sqnr_db", "largest_error_lsb", "clipped_low", "clipped_high", "low", "high")
 # A value at the end of the grid is drawn at 1; beyond twice that the axis is logarithmic, so that outliers stay on it.
 LINEAR = 2.0
 TICKS = (-1e4, -1e3, -100, -10, -5, -2, -1, -0.5, 0, 0.5, 1, 2, 5, 10, 100, 1e3, 1e4)
@@ -53,7 +53,6 @@ def top1_section(comparison):
 def tensor_section(tensor):
     """A TensorComparison as a dict of finite numbers; the grid's fields are None for a sum."""
     low, high = tensor.representable or (None, None)
-    finite = tensor.signal_power and tensor.noise_power
     return {
         "name": tensor.name,
         "tensor": tensor.tensor,
@@ -66,7 +65,9 @@ def tensor_section(tensor):
         "representable_high": high,
         "signal_power": tensor.signal_power,
         "noise_power": tensor.noise_power,
-        "sqnr_db": tensor.sqnr if finite else None,
+        "grid_noise_power": tensor.grid_noise_power,
+        "sqnr_db": finite(tensor.sqnr),
+        "grid_sqnr_db": finite(tensor.grid_sqnr),
         "largest_error_lsb": tensor.largest_error,
         "clipped_low": tensor.clipped_low,
         "clipped_high": tensor.clipped_high,
@@ -74,6 +75,11 @@ def tensor_section(tensor):
         "high": tensor.high,
         "quantiles": {str(share): value for share, value in tensor.quantiles.items()},
     }
+
+
+def finite(ratio):
+    """The ratio, None where it is infinite."""
+    return None if ratio == float("inf") else ratio
 
 
 def write_json(comparison, path):
@@ -93,21 +99,22 @@ def write_csv(comparison, path):
 def table(comparison):
     """A rich Table with a row a tensor."""
     found = Table()
-    for column in ("tensor", "op", "format", "SQNR dB", "largest error LSB", "clipped low %", "clipped high %"):
+    for column in ("tensor", "op", "format", "SQNR dB", "grid dB", "error LSB", "clipped low %", "clipped high %"):
         found.add_column(column, justify="left" if column in ("tensor", "op", "format") else "right", overflow="fold")
     for tensor in comparison.tensors:
         found.add_row(
             tensor.name,
             tensor.op,
             tensor.format.name,
-            decibels(tensor.sqnr),
+            decibels_text(tensor.sqnr),
+            decibels_text(tensor.grid_sqnr) if tensor.on_grid else "",
             f"{tensor.largest_error:.2f}",
             *("" if share is None else f"{100 * share:.3f}" for share in (tensor.clipped_low, tensor.clipped_high)),
         )
     return found
 
 
-def decibels(sqnr):
+def decibels_text(sqnr):
     """A ratio in dB as text."""
     if sqnr is None:
         return "no signal"
@@ -157,7 +164,7 @@ def figure(comparison):
 
     tensors = [tensor for tensor in comparison.tensors if tensor.on_grid]
     drawn = Figure(figsize=(11, 1.6 + 0.24 * len(tensors)), layout="constrained", dpi=110)
-    ranges, ratios = drawn.subplots(1, 2, sharey=True, width_ratios=(3, 1))
+    ranges, ratios = drawn.subplots(1, 2, sharey=True, width_ratios=(5, 2))
     for at, tensor in enumerate(tensors):
         draw_range(ranges, at, tensor)
     ranges.set_xscale("symlog", linthresh=LINEAR, linscale=2)
@@ -195,9 +202,12 @@ def legend_of(axes):
 
 
 def draw_ratios(axes, tensors, threshold):
-    """The SQNR of each tensor that has one, red below the threshold, which is a dashed line."""
-    rated = [(at, t.sqnr) for at, t in enumerate(tensors) if t.sqnr is not None and t.sqnr != float("inf")]
-    for at, sqnr in rated:
-        axes.plot(sqnr, at, "o", markersize=4, color=RED if sqnr < threshold else BLUE)
+    """Dots: the SQNR of each tensor that has one, red below the threshold (dashed). Circles: that of its grid alone."""
+    for at, tensor in enumerate(tensors):
+        sqnr, alone = finite(tensor.sqnr), finite(tensor.grid_sqnr)
+        if alone is not None:
+            axes.plot(alone, at, "o", markersize=4, color=BLUE, fillstyle="none")
+        if sqnr is not None:
+            axes.plot(sqnr, at, "o", markersize=4, color=RED if sqnr < threshold else BLUE)
     axes.axvline(threshold, color=RED, linestyle="--", linewidth=1)
-    axes.set_xlabel("SQNR, dB")
+    axes.set_xlabel("SQNR, dB\n(circles: the grid alone)")

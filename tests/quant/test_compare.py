@@ -76,11 +76,16 @@ def test_every_figure_is_that_of_whole_arrays(make, batch_size, tmp_path):
             grid = graph.tensors[tensor.name].format
             low, high = (grid.scale * (end - grid.zero_point) for end in (grid.min - 0.5, grid.max + 0.5))
             assert tensor.largest_error == pytest.approx(np.abs(error).max() / grid.scale, rel=1e-9)
+            q = np.clip(np.rint(real / grid.scale) + grid.zero_point, grid.min, grid.max)
+            alone = ((grid.scale * (q - grid.zero_point) - real) ** 2).mean()
+            assert tensor.grid_noise_power == pytest.approx(alone, rel=1e-9)
+            assert tensor.grid_sqnr == pytest.approx(10 * np.log10(signal / alone), abs=1e-6)
+            assert tensor.grid_noise_power <= tensor.noise_power * (1 + 1e-9)
             shares = (real < low).mean(), (real > high).mean()
             assert (tensor.clipped_low, tensor.clipped_high) == pytest.approx(shares, abs=1e-12)
             clipped += shares
         else:
-            assert tensor.clipped_low is tensor.clipped_high is tensor.representable is None
+            assert tensor.clipped_low is tensor.clipped_high is tensor.representable is tensor.grid_sqnr is None
     assert clipped[1] > 0.02
     assert clipped[0] > 0.02 or make is adder_network
 

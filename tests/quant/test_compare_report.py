@@ -31,9 +31,9 @@ def tensor(name, signal, noise, grid=GRID, clipped=(0.0, 0.0), ends=(-1.5, 6.0),
     """A TensorComparison of a Requantize on GRID, or of an AdderConvInteger where grid is SUM."""
     on_grid = grid is GRID
     node, op = (f"{name}_node", "Requantize") if on_grid else (name, "AdderConvInteger")
-    shares = clipped if on_grid else (None, None)
+    shares, alone = (clipped, noise / 10) if on_grid else ((None, None), None)
     return TensorComparison(
-        name, f"{name}_float", node, op, grid, on_grid, signal, noise, 1.25, *shares, *ends, quantiles
+        name, f"{name}_float", node, op, grid, on_grid, signal, noise, alone, 1.25, *shares, *ends, quantiles
     )
 
 
@@ -57,6 +57,7 @@ def test_the_document_has_what_the_page_promises():
     assert found["top1"] == {"agreement": 0.75, "float": 0.5, "integer": 0.25}
     assert (found["diverges_below_db"], found["first_divergence"]) == (10.0, "coarse")
     assert [entry["sqnr_db"] for entry in found["tensors"]] == [None, pytest.approx(20), pytest.approx(6.9897), None]
+    assert [entry["grid_sqnr_db"] for entry in found["tensors"]] == [None, None, pytest.approx(16.9897), None]
     coarse, sums = found["tensors"][2], found["tensors"][1]
     assert (coarse["scale"], coarse["zero_point"], coarse["format"]) == (0.5, 3, "uint4")
     assert (coarse["representable_low"], coarse["representable_high"]) == (-1.5, 6.0)
@@ -87,10 +88,10 @@ def test_the_table_has_a_row_a_tensor():
         console.print(table(comparison()))
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in captured.get().splitlines() if "│" in line]
     assert rows == [
-        ["exact", "Requantize", "uint4", "exact", "1.25", "0.000", "0.000"],
-        ["sums", "AdderConvInteger", "uint12", "20.0", "1.25", "", ""],
-        ["coarse", "Requantize", "uint4", "7.0", "1.25", "12.500", "25.000"],
-        ["constant", "Requantize", "uint4", "no signal", "1.25", "0.000", "0.000"],
+        ["exact", "Requantize", "uint4", "exact", "exact", "1.25", "0.000", "0.000"],
+        ["sums", "AdderConvInteger", "uint12", "20.0", "", "1.25", "", ""],
+        ["coarse", "Requantize", "uint4", "7.0", "17.0", "1.25", "12.500", "25.000"],
+        ["constant", "Requantize", "uint4", "no signal", "no signal", "1.25", "0.000", "0.000"],
     ]
 
 
@@ -120,7 +121,7 @@ def test_the_plot_shows_each_grid_with_its_values_in_units_of_the_grids_larger_e
     assert [list(line.get_xdata()) for line in rows] == [[-1 / 3, 2], [-1 / 6, 0.5], [-1 / 12, 1 / 12], [-0.5], [10]]
     assert [line.get_label() for line in rows[3:]] == ["extreme, clipped"] * 2
     dots = [(line.get_xdata()[0], line.get_ydata()[0], line.get_color()) for line in ratios.lines[:-1]]
-    assert dots == [(pytest.approx(6.9897), 1, "tab:red")]
+    assert dots == [(pytest.approx(16.9897), 1, "tab:blue"), (pytest.approx(6.9897), 1, "tab:red")]
 
 
 @pytest.mark.parametrize(("suffix", "start"), [(".png", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<?xml")])

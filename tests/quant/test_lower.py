@@ -5,7 +5,7 @@ import json
 import numpy as np
 import onnxruntime as ort
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from adderhw.errors import ModelError
 from adderhw.fixed import Format
@@ -115,6 +115,16 @@ def test_the_simulator_and_onnxruntime_agree_on_every_integer_of_every_tensor(ma
     check.compare({"image": x}, Plan(graph, keep_all=True).run({"image": x}))
     assert (check.mismatches, check.first) == (0, None)
     assert check.values == len(x) * sum(graph.tensors[node.output].elements for node in graph.nodes)
+
+
+def test_a_network_exported_for_a_single_image_is_quantised_for_any_number():
+    model = mixed_cnn()
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    (row,) = (entry for entry in model.graph.initializer if entry.name == "row")
+    row.CopyFrom(numpy_helper.from_array(np.array([1, -1]), "row"))
+    x = images(6)
+    found, expected = (Plan(quantise(each, x)).run({"image": x})["logits"] for each in (model, mixed_cnn()))
+    assert np.abs(found - expected).max() < 0.02 * expected.std()
 
 
 def test_the_mixed_network_has_every_op_of_an_ordinary_cnn():
