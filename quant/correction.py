@@ -14,8 +14,8 @@ def corrected(graph, observed, images, settings, ranges, progress=None):
     """Layer output name → float64 (C,), what to add to the layer's output so that its means are the float network's.
 
     Layer after layer, in topological order: the integer network, with the layers before corrected, runs on the
-    images; the correction is the float mean of each channel less the mean of a·S + b (Nagel 2019, section 4.2.2,
-    with the means measured instead of derived). Arguments as Lowering; progress: called with (layers done, in all).
+    images; the correction is the float mean of each channel less the mean of a·S + b (M. Nagel et al., ICCV 2019,
+    with means measured, not derived). Arguments as Lowering; progress: called with (layers done, in all).
     """
     corrections = {}
     layers = [node for node in graph.nodes if node.op in LAYERS]

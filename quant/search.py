@@ -21,7 +21,7 @@ def least_error_ranges(graph, observed, images, bits_of, progress=None):
     graph: FloatGraph. observed: from calibrate. images: float32 (N, …), of which up to MOST_IMAGES are used, spread
     evenly. bits_of: tensor name → width of its grid. For a range [l, h] = share·[lowest, highest] the layer's input
     and weight go onto the grid; its error is Σ over channels of the variance of g·(Y_q − Y_float), where g is the
-    gain of the batch norm behind it (Nagel 2021, section 3.1, with a mean that bias correction takes out).
+    gain of the batch norm behind it; the mean is left to bias correction (docs/quantisation.md).
     progress: called with (tensors done, tensors in all).
     """
     readers = adder_readers(graph)
