@@ -1,6 +1,15 @@
 """Quantisation: a float ONNX graph of adder and convolution layers becomes an integer Graph."""
 
+from quant.compare import Comparison, TensorComparison, compare
 from quant.convert import Quantisation, quantise, quantise_with_summary
 from quant.settings import Settings
 
-__all__ = ["Quantisation", "Settings", "quantise", "quantise_with_summary"]
+__all__ = [
+    "Comparison",
+    "Quantisation",
+    "Settings",
+    "TensorComparison",
+    "compare",
+    "quantise",
+    "quantise_with_summary",
+]

@@ -1,7 +1,8 @@
-"""The command line of quantisation: python -m quant MODEL --calibrate DATASET -o OUTPUT."""
+"""The command lines of quantisation: python -m quant MODEL --calibrate DATASET -o OUTPUT, and its subcommands."""
 
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from adderhw.command_line import progress_bar, run_app
 from adderhw.files import check_writable
+from quant import compare_command
 from quant.settings import Settings
 
 PROGRAM = "python -m quant"
@@ -22,6 +24,10 @@ EXAMPLES = f"""Examples:
   {PROGRAM} ann20.onnx --calibrate cifar10 --bits 6 --range quantile -o ann20_int6.onnx
 
   {PROGRAM} ann.onnx --calibrate digits --realisation shift_add:2 -o ann_shift.onnx
+
+  {PROGRAM} ann.onnx --calibrate digits --multiplication-free -o ann_free.onnx
+
+  {PROGRAM} compare ann.onnx ann_int8.onnx --data digits          (see {PROGRAM} compare --help)
 """
 DEFAULTS = Settings()
 BATCH = 64
@@ -39,10 +45,15 @@ def command(
     edge_bits: Annotated[
         int, typer.Option(help="Width of the first and the last layer where they multiply, 2 to 16.")
     ] = DEFAULTS.edge_bits,
-    range_: Annotated[str, typer.Option("--range", help="Range of a tensor: max or quantile.")] = DEFAULTS.range,
+    range_: Annotated[
+        str, typer.Option("--range", help="Range of a tensor: max, quantile, or error (least error of the outputs).")
+    ] = DEFAULTS.range,
     quantile: Annotated[
         float | None, typer.Option(help="Share of the values inside the range; default by --bits, 0.9999 at 8.")
     ] = None,
+    bias_correction: Annotated[
+        bool, typer.Option(help="Correct the mean of each channel of every layer by the calibration images.")
+    ] = DEFAULTS.bias_correction,
     guard_bits: Annotated[int, typer.Option(help="Guard bits of residual sums, 0 to 12.")] = DEFAULTS.guard_bits,
     multiplier_bits: Annotated[
         int, typer.Option(help="Width of the signed requantisation multiplier, 3 to 24.")
@@ -53,17 +64,32 @@ def command(
     rounding: Annotated[
         str, typer.Option(help="Rounding: half_up, floor, half_even or half_away.")
     ] = DEFAULTS.rounding,
+    weight_realisation: Annotated[
+        str, typer.Option(help="Hardware of layers that multiply by weights: multiplier, shift or shift_add:K.")
+    ] = DEFAULTS.weight_realisation,
+    max_error: Annotated[
+        float | None,
+        typer.Option(help="Fewest digits and bits of the requantisation within so many steps; default: all allowed."),
+    ] = None,
+    multiplication_free: Annotated[
+        bool, typer.Option("--multiplication-free", help="Shifts and adds in place of every multiplier.")
+    ] = False,
     test_data: Annotated[
         int, typer.Option(help="Also write so many inputs with their outputs as test_data_set_0 beside OUTPUT.")
     ] = 0,
 ) -> None:
-    """Quantise a float ONNX network of adder and convolution layers to an integer one."""
+    """Quantise a float ONNX network of adder and convolution layers to an integer one; or, as `compare FLOAT INT`,
+    compare the two."""
     from adderhw.errors import AdderHwError
     from export.writer import write_graph
     from quant.convert import quantise_with_summary
     from quant.float_graph import read_float_graph
 
-    settings = Settings(bits, edge_bits, range_, quantile, guard_bits, multiplier_bits, realisation, rounding)
+    settings = Settings(
+        bits=bits, edge_bits=edge_bits, range=range_, quantile=quantile, bias_correction=bias_correction,
+        guard_bits=guard_bits, multiplier_bits=multiplier_bits, realisation=realisation, rounding=rounding,
+        weight_realisation=weight_realisation, max_error=max_error, multiplication_free=multiplication_free,
+    )  # fmt: skip
     for name, found, least in (("samples", samples, 1), ("test data", test_data, 0)):
         if found < least:
             raise AdderHwError(f"{name}: found {found}, expected at least {least}")
@@ -140,7 +166,9 @@ def print_accuracies(console, graph, path, samples):
 
 
 def main() -> None:
-    """Entry point of `python -m quant` and `adderhw-quant`."""
+    """Entry point of `python -m quant` and `adderhw-quant`; a first argument `compare` is the subcommand."""
+    if sys.argv[1:2] == ["compare"]:
+        run_app(partial(compare_command.app, sys.argv[2:]), compare_command.PROGRAM)
     run_app(app, PROGRAM)
 
 

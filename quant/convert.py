@@ -5,9 +5,11 @@ from typing import NamedTuple
 import numpy as np
 
 from adderhw.graph import Graph
+from quant.correction import corrected
 from quant.float_graph import FloatGraph, read_float_graph
 from quant.lower import Layer, Lowering
 from quant.ranges import calibrate
+from quant.search import least_error_ranges
 from quant.settings import Settings
 
 
@@ -29,8 +31,13 @@ def quantise(model, images, settings=Settings()):  # noqa: B008 - frozen
 
 
 def quantise_with_summary(model, images, settings=Settings(), progress=None):  # noqa: B008 - frozen
-    """As quantise, with the summary; progress: called with (images done, images in all) while calibrating."""
+    """As quantise, with the summary; progress: called with (done, in all) of images, tensors, layers."""
     graph = model if isinstance(model, FloatGraph) else read_float_graph(model)
     images = np.ascontiguousarray(images)
     observed = calibrate(graph, images, progress=progress)
-    return Quantisation(*Lowering(graph, observed, images, settings).run())
+    bits_of = Lowering(graph, observed, images, settings).grid_bits
+    ranges = least_error_ranges(graph, observed, images, bits_of, progress) if settings.range == "error" else {}
+    corrections = {}
+    if settings.bias_correction:
+        corrections = corrected(graph, observed, images, settings, ranges, progress)
+    return Quantisation(*Lowering(graph, observed, images, settings, ranges, corrections).run())

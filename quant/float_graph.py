@@ -10,7 +10,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from adderhw.errors import ModelError
-from adderhw.onnx_reader import ONNX_DOMAINS, array_of, load_proto
+from adderhw.onnx_reader import ONNX_DOMAINS, array_of, load_proto, op_of
 from adderhw.ops.base import DOMAIN, DOMAIN_VERSION
 from adderhw.ops.float_adder import FLOAT_OPS
 from adderhw.tensor import Tensor
@@ -209,6 +209,8 @@ def node_of(raw, aliases):
     domains = (DOMAIN,) if adder else ONNX_DOMAINS
     if raw.op_type not in OPERATORS or raw.domain not in domains:
         known = ", ".join(OPERATORS)
+        if op_of(raw) is not None:
+            raise ModelError(f"node {name!r}: found the integer op {raw.op_type}, expected a float model")
         raise ModelError(f"node {name!r}: found op {raw.domain or 'ai.onnx'}::{raw.op_type}, expected one of {known}")
     inputs = tuple(aliases.get(value, value) for value in raw.input)
     outputs = [output for output in raw.output if output]

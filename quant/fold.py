@@ -42,6 +42,11 @@ def pending(name, a, b, mean):
     return Pending(name, a, b, centre)
 
 
+def corrected(value, correction):
+    """value + correction, of a Pending whose mean is right afterwards: S̄ is what it is without the correction."""
+    return replace(value, b=value.b + correction, centre=value.centre - correction / np.where(value.a, value.a, np.inf))
+
+
 def scaled(value, factor, offset):
     """factor·value + offset per channel, exactly in float64: y = factor·(a·S + b) + offset."""
     return replace(value, a=value.a * factor, b=value.b * factor + offset)

@@ -1,5 +1,6 @@
 """Lowers a float graph to an integer graph: each float tensor becomes integers on a grid, or a pending sum."""
 
+import json
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -7,10 +8,11 @@ import numpy as np
 from onnx import helper
 
 from adderhw.fixed import Format, Rounding
-from adderhw.ops.requantize import signed_digits
+from adderhw.ops.realisation import signed_digits
+from quant import counterparts
 from quant.builder import Builder
 from quant.float_graph import FloatNode
-from quant.fold import Pending, Quantised, batch_norm, clipped, pending, scaled
+from quant.fold import Pending, Quantised, batch_norm, clipped, corrected, pending, scaled
 from quant.grids import (
     activation_grid,
     adder_weight,
@@ -20,10 +22,13 @@ from quant.grids import (
     logits_grid,
     symmetric_weight,
 )
-from quant.multipliers import multipliers
+from quant.multipliers import live_sums, multipliers
+from quant.signed_digits import signed_digit_weight
 
 # The logits' 16-bit grid reaches this many times as far as the calibration images' logits do.
 LOGITS_MARGIN = 2.0
+# settings.max_error counts the logits' steps as those of edge_bits, but of no fewer bits than these.
+LEAST_LOGITS_BITS = 8
 MULTIPLYING = ("Conv", "Gemm", "MatMul")
 ADDING = ("AdderConv", "AdderGemm")
 LAYERS = (*MULTIPLYING, *ADDING)
@@ -51,10 +56,16 @@ class Layer(NamedTuple):
 
 
 class Lowering:
-    """The state of one lowering: what each float tensor has become so far."""
+    """The state of one lowering: what each float tensor has become so far.
 
-    def __init__(self, graph, observed, samples, settings):
+    ranges: tensor name → (low, high), where not the settings' range. corrections: layer output name → float64 (C,),
+    added to that output. totals: layer output name → what the layer's sum says before its correction.
+    """
+
+    def __init__(self, graph, observed, samples, settings, ranges=None, corrections=None):
         self.graph, self.observed, self.settings = graph, observed, settings
+        self.ranges, self.corrections = ranges or {}, corrections or {}
+        self.totals: dict[str, Pending] = {}
         self.consumers = graph.consumers
         self.producers = {node.output: node.name for node in graph.nodes}
         reserved = {*graph.constants, *observed, *graph.outputs, graph.inputs[0].name}
@@ -63,6 +74,7 @@ class Lowering:
         self.layers: list[Layer] = []
         self.edges = edge_layers(graph.nodes)
         self.guards: dict[tuple[str, float], str] = {}
+        self.counterparts: dict[str, dict] = {}
         self._quantise_input(samples)
 
     def _quantise_input(self, samples):
@@ -74,6 +86,7 @@ class Lowering:
         output = self.builder.unique(f"{name}_q")
         self.builder.emit("QuantizeLinear", f"{name}_quantize", (name, scale, zero), output, format=grid)
         self.values[name] = Quantised(output, grid)
+        self.counterparts[output] = counterparts.stated(name)
 
     def run(self):
         """Lowers every node and output; returns the Graph and the summary's layers."""
@@ -82,7 +95,11 @@ class Lowering:
             LOWER[node.op](self, node)
         for name in self.graph.outputs:
             self._dequantise_output(name)
-        metadata = {**self.graph.metadata, "adderhw.quantisation": self.settings.json()}
+        metadata = {
+            **self.graph.metadata,
+            "adderhw.quantisation": self.settings.json(),
+            counterparts.KEY: json.dumps(self.counterparts),
+        }
         return self.builder.graph(self.graph.outputs, metadata), tuple(self.layers)
 
     def check_inputs(self, node):
@@ -97,7 +114,9 @@ class Lowering:
         """Requantize to signed 16-bit logits, then DequantizeLinear to float32 under the float model's name."""
         seen = self.observed[name]
         grid = logits_grid(seen.low, seen.high, LOGITS_MARGIN)
-        logits = self.requantise(self.affine_or_pending(name), grid, f"{self.producers[name]}_logits", f"{name}_q")
+        steps = 1 << (grid.bits - max(self.settings.edge_bits, LEAST_LOGITS_BITS))
+        value, node = self.affine_or_pending(name), f"{self.producers[name]}_logits"
+        logits = self.requantise(name, value, grid, node, f"{name}_q", steps=steps)
         scale = self.builder.parameter(f"{name}_scale", np.array(grid.scale, np.float32))
         zero = self.builder.parameter(f"{name}_zero_point", np.array(0, grid.dtype), whole(grid))
         self.builder.emit("DequantizeLinear", f"{name}_dequantize", (logits, scale, zero), name)
@@ -126,7 +145,8 @@ class Lowering:
 
     def grid(self, name):
         """The grid that the calibration gives the float tensor `name`."""
-        return activation_grid(*self.observed[name].range(self.settings), self.grid_bits(name))
+        low, high = self.ranges.get(name) or self.observed[name].range(self.settings)
+        return activation_grid(low, high, self.grid_bits(name))
 
     def grid_bits(self, name):
         """edge_bits where only first or last multiplying layers read the tensor, else bits."""
@@ -149,7 +169,7 @@ class Lowering:
         value = self.values[name]
         if isinstance(value, Pending):
             grid = self.grid(name)
-            output = self.requantise(value, grid, f"{self.producers[name]}_requantize", f"{name}_q")
+            output = self.requantise(name, value, grid, f"{self.producers[name]}_requantize", f"{name}_q")
             value = self.values[name] = Quantised(output, grid)
         return value
 
@@ -169,23 +189,35 @@ class Lowering:
             value = self.affine_or_pending(name)
         return value
 
-    def requantise(self, value, grid, name, output, dtype=None):
-        """Emits the Requantize of a Pending to `grid`; returns the tensor's name."""
+    def requantise(self, tensor_name, value, grid, name, output, dtype=None, steps=1):
+        """Emits the Requantize of the float tensor's Pending to `grid`; returns the integer tensor's name.
+
+        steps: how many steps of the grid settings.max_error counts as one, where the grid is finer for other reasons.
+        """
         tensor = self.builder.tensors[value.name]
-        largest = np.broadcast_to(np.maximum(np.abs(tensor.low), np.abs(tensor.high)), value.a.shape)
-        offset = value.b / grid.scale + grid.zero_point
-        constants = multipliers(value.a / grid.scale, offset, value.centre, largest, self.settings)
+        clip = clip_bound(value.low, grid), clip_bound(value.high, grid)
+        constants = self.multipliers_of(value, tensor, grid, clip, steps)
         output = self.builder.unique(output)
+        self.counterparts[output] = counterparts.stated(tensor_name)
         rank = len(tensor.shape)
         inputs = [self.builder.parameter(f"{output}_{k}", per_channel(v, rank)) for k, v in constants._asdict().items()]
         attributes = {
             "rounding": int(Rounding.parse(self.settings.rounding)),
-            "qmin": clip_bound(value.low, grid),
-            "qmax": clip_bound(value.high, grid),
+            "qmin": clip[0],
+            "qmax": clip[1],
             "output_dtype": helper.np_dtype_to_tensor_dtype(np.dtype(dtype or grid.dtype)),
             "realisation": realisation_of(constants.m, self.settings),
         }
         return self.builder.emit("Requantize", name, (value.name, *inputs), output, attributes, grid)
+
+    def multipliers_of(self, value, tensor, grid, clip, steps):
+        """The Multipliers that take a Pending of the integer `tensor` to `grid`."""
+        low, high = (np.broadcast_to(end, value.a.shape) for end in (tensor.low, tensor.high))
+        ratio, offset = value.a / grid.scale, value.b / grid.scale + grid.zero_point
+        live = live_sums(ratio, offset, (low, high), clip)
+        tolerance = None if self.settings.max_error is None else self.settings.max_error * steps
+        largest = np.maximum(np.abs(low), np.abs(high))
+        return multipliers(ratio, offset, value.centre, largest, self.settings, live, tolerance)
 
     def sum(self, op, node, inputs, attributes):
         """Emits a summing integer node; returns its output's name."""
@@ -193,7 +225,9 @@ class Lowering:
 
     def set_pending(self, node, name, a, b):
         """The float output of `node` is a·S + b of the integer tensor `name`."""
-        self.values[node.output] = pending(name, a, b, self.observed[node.output].mean)
+        total = self.totals[node.output] = pending(name, a, b, self.observed[node.output].mean)
+        value = self.values[node.output] = corrected(total, self.corrections.get(node.output, 0.0))
+        self.counterparts[name] = counterparts.stated(node.output, value.a, value.b)
 
     def note(self, node, x, total, weight_format, weight_clipped=0.0):
         """Adds the layer to the summary."""
@@ -283,7 +317,8 @@ def lower_products(state, node, op, weight, bias, attributes):
     """A multiplying layer with weight float64 (O, …): real = s_x·s_w[o]·S + bias[o]."""
     x = state.quantised(node.inputs[0])
     bits = state.settings.edge_bits if node.name in state.edges else state.settings.bits
-    w, scale = symmetric_weight(weight, bits)
+    digits = state.settings.weight_digits
+    w, scale = symmetric_weight(weight, bits) if digits is None else signed_digit_weight(weight, bits, digits)
     stored = w if op == "ConvInteger" else np.ascontiguousarray(w.T)
     inputs = (
         x.name,
@@ -291,6 +326,7 @@ def lower_products(state, node, op, weight, bias, attributes):
         zero_point(state, node, "x", x.format),
         zero_point(state, node, "w", Format(bits, True)),
     )
+    attributes = {**attributes, "realisation": state.settings.weight_realisation}
     total = state.sum(op, node, inputs, attributes)
     state.set_pending(node, total, x.format.scale * scale, bias)
     state.note(node, x, total, Format(bits, True))
@@ -410,7 +446,8 @@ def guarded(state, name, scale):
         grid = guard_grid(seen.low, seen.high, scale)
         value = state.affine_or_pending(name)
         node = f"{state.producers.get(name, name)}_guard"
-        state.guards[name, scale] = state.requantise(value, grid, node, f"{name}_guard", np.int32)
+        steps = 1 << state.settings.guard_bits
+        state.guards[name, scale] = state.requantise(name, value, grid, node, f"{name}_guard", np.int32, steps)
     return state.guards[name, scale]
 
 
@@ -420,6 +457,7 @@ def lower_max_pool(state, node):
     attributes = {key: node.attributes[key] for key in ("kernel_shape", "strides", "pads")}
     output = state.builder.unique(f"{node.output}_q")
     state.builder.emit("MaxPoolInteger", node.name, (x.name,), output, attributes, x.format)
+    state.counterparts[output] = counterparts.stated(node.output)
     state.values[node.output] = Quantised(output, x.format)
 
 

@@ -124,9 +124,18 @@ def session_of(graph, names):
 
 
 def run(session, graph, batch):
-    """All outputs for one batch; an error of onnxruntime becomes a ModelError."""
+    """All outputs for one batch, whatever batch size the file states; an error of onnxruntime becomes a ModelError."""
+    stated = session.get_inputs()[0].shape[0]
+    size = stated if isinstance(stated, int) else len(batch)
+    pieces = [run_piece(session, graph, batch[at : at + size], size) for at in range(0, len(batch), size)]
+    return pieces[0] if len(pieces) == 1 else [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
+
+
+def run_piece(session, graph, piece, size):
+    """All outputs for at most `size` images, of which the last is repeated to fill a batch of that size."""
+    filled = np.concatenate([piece, np.repeat(piece[-1:], size - len(piece), axis=0)])
     try:
-        return session.run(None, {graph.inputs[0].name: batch})
+        return [values[: len(piece)] for values in session.run(None, {graph.inputs[0].name: filled})]
     except Exception as error:  # as above
         raise ModelError(
             f"onnxruntime: found an error in the float model ({one_line(error)}), expected it to run"

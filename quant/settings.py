@@ -7,10 +7,16 @@ from dataclasses import asdict, dataclass
 from adderhw.errors import AdderHwError
 from adderhw.fixed import MAX_BITS, MIN_BITS, Rounding
 
-RANGES = ("max", "quantile")
+RANGES = ("max", "quantile", "error")
 # The share inside the range, from each width on: the fewer the steps, the more is gained by cutting the tail
 # (docs/quantisation.md has the measurements).
 DEFAULT_QUANTILES = ((9, 1.0), (8, 0.9999), (5, 0.9997), (MIN_BITS, 0.999))
+MOST_MULTIPLIER_BITS = 24
+# A multiplier of b + 6 bits is within 1/32 step of a b-bit output, far below any bound worth asking for.
+ERROR_BITS = 6
+# The multiplication-free preset (docs/quantisation.md has the measurements).
+MULTIPLICATION_FREE_ERROR = 0.5
+MULTIPLICATION_FREE_WEIGHTS = "shift_add:3"
 REALISATIONS = re.compile(r"multiplier|shift|shift_add:[1-9]\d*")
 
 
@@ -20,26 +26,37 @@ class Settings:
 
     bits: width of adder layers and activations, 2…16. edge_bits: width of the weights and input of the first and
     the last layer where those multiply. range: 'max', or 'quantile' with the share `quantile` of the values
-    inside the range (None: by the width, DEFAULT_QUANTILES). guard_bits: extra bits below the output's step in
+    inside the range (None: by the width, DEFAULT_QUANTILES), or 'error': for what adder layers read, the range of
+    the least error of their outputs, for the rest as 'quantile'. bias_correction: whether each layer's constant
+    takes up what quantisation did to its channels' means. guard_bits: extra bits below the output's step in
     which a residual sum is taken. multiplier_bits: width of the signed multiplier M. realisation: 'multiplier',
-    'shift' or 'shift_add:K'. rounding: a name of adderhw.fixed.Rounding.
+    'shift' or 'shift_add:K'. rounding: a name of adderhw.fixed.Rounding. weight_realisation: the same for the weights
+    of multiplying layers, whose digits it limits. max_error: with it a multiplier has the fewest digits and then the
+    fewest bits whose error is at most so many steps of the output before rounding, instead of all it may have.
+    multiplication_free: what is left to a multiplier becomes shift_add, and max_error MULTIPLICATION_FREE_ERROR.
     """
 
     bits: int = 8
     edge_bits: int = 8
-    range: str = "quantile"
+    range: str = "error"
     quantile: float | None = None
+    bias_correction: bool = True
     guard_bits: int = 4
     multiplier_bits: int = 14
     realisation: str = "multiplier"
     rounding: str = "half_up"
+    weight_realisation: str = "multiplier"
+    max_error: float | None = None
+    multiplication_free: bool = False
 
     def __post_init__(self):
+        if self.multiplication_free:
+            self._leave_no_multiplier()
         for name, least, most in (
             ("bits", MIN_BITS, MAX_BITS),
             ("edge_bits", MIN_BITS, MAX_BITS),
             ("guard_bits", 0, 12),
-            ("multiplier_bits", 3, 24),
+            ("multiplier_bits", 3, MOST_MULTIPLIER_BITS),
         ):
             require(least <= getattr(self, name) <= most, name, getattr(self, name), f"{least} to {most}")
         if self.quantile is None:
@@ -48,18 +65,43 @@ class Settings:
         require(self.range in RANGES, "range", self.range, " or ".join(RANGES))
         require(0.5 < self.quantile <= 1, "quantile", self.quantile, "above 0.5, at most 1")
         expected = "multiplier, shift or shift_add:K with K of at least 1"
-        require(REALISATIONS.fullmatch(self.realisation), "realisation", self.realisation, expected)
+        for name in ("realisation", "weight_realisation"):
+            require(REALISATIONS.fullmatch(getattr(self, name)), name, getattr(self, name), expected)
+        bound = self.max_error
+        require(bound is None or 0 < bound < float("inf"), "max_error", bound, "a finite number above 0")
         Rounding.parse(self.rounding)
+
+    def _leave_no_multiplier(self):
+        """Multipliers become shift-adds, wide enough for max_error at this width and of as many digits as that has."""
+        width = max(self.multiplier_bits, min(self.bits + ERROR_BITS, MOST_MULTIPLIER_BITS))
+        preset = {"multiplier_bits": width}
+        if self.realisation == "multiplier":
+            preset["realisation"] = f"shift_add:{(width + 1) // 2}"
+            preset["max_error"] = self.max_error or MULTIPLICATION_FREE_ERROR
+        if self.weight_realisation == "multiplier":
+            preset["weight_realisation"] = MULTIPLICATION_FREE_WEIGHTS
+        for name, value in preset.items():
+            object.__setattr__(self, name, value)
 
     @property
     def signed_digits(self):
         """How many non-zero signed digits a multiplier may have; None where any number may."""
-        kind, _, digits = self.realisation.partition(":")
-        return {"multiplier": None, "shift": 1}.get(kind, int(digits or 0))
+        return most_digits(self.realisation)
+
+    @property
+    def weight_digits(self):
+        """How many non-zero signed digits a weight of a multiplying layer may have; None where any number may."""
+        return most_digits(self.weight_realisation)
 
     def json(self):
         """The settings as they travel in the model's metadata."""
         return json.dumps(asdict(self))
+
+
+def most_digits(realisation):
+    """The K of a realisation; None for 'multiplier'."""
+    kind, _, digits = realisation.partition(":")
+    return {"multiplier": None, "shift": 1}.get(kind, int(digits or 0))
 
 
 def require(holds, name, found, expected):

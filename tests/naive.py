@@ -93,17 +93,21 @@ def adder_conv(x, w, *, strides=(1, 1), pads=(0, 0, 0, 0), dilations=(1, 1), gro
 
 
 def integer_conv(
-    x, w, *, strides=(1, 1), pads=(0, 0, 0, 0), dilations=(1, 1), groups=1, x_zero_point=0, w_zero_point=0, number=int
-):
+    x, w, *, strides=(1, 1), pads=(0, 0, 0, 0), dilations=(1, 1), groups=1, x_zero_point=0, w_zero_point=0, number=int,
+    realisation="multiplier",
+):  # fmt: skip
     """Σ (x − x_zero_point)(w − w_zero_point), padding contributes 0 (ONNX ConvInteger).
 
-    The zero points are part of how an operand is read, not operations of the array.
+    The zero points are part of how an operand is read, not operations of the array. Without a multiplier a weight is
+    a constant, and one that is 0 has no hardware.
     """
     out = np.zeros(conv_output_shape(x, w, strides, pads, dilations), object)
     for n, o, i, j, taps in conv_taps(x, w, strides, pads, dilations, groups, x_zero_point):
         total = number(0)
         for a, b in taps:
-            total = total + number(a - int(x_zero_point)) * (b - int(w_zero_point))
+            factor, constant = number(a - int(x_zero_point)), b - int(w_zero_point)
+            if realisation == "multiplier" or constant:
+                total = total + constant_product(factor, constant, realisation, number)
         out[n, o, i, j] = int(total)
     return out
 
@@ -141,22 +145,24 @@ def signed_digits(value):
     return digits
 
 
+def constant_product(factor, constant, realisation, number):
+    """factor·constant on a multiplier, or from the constant's signed digits: a shift for each, added up."""
+    if realisation == "multiplier":
+        return factor * constant
+    product = None
+    for sign, power in signed_digits(constant):
+        # A negative digit is a subtraction: the same adder with inverted operand.
+        term = number(sign * int(factor << power))
+        product = term if product is None else product + term
+    return number(0) if product is None else product
+
+
 def requantize_executed(s, m, c, n, *, rounding, qmin, qmax, realisation):
     """One value requantised on CountingInt the way the hardware of `realisation` does it; returns the integer.
 
     The constant of half_up is part of C; half_even and half_away add a correction that depends on t.
     """
-    s = CountingInt(s)
-    if realisation == "multiplier":
-        product = s * m
-    else:
-        product = None
-        for sign, power in signed_digits(m):
-            # A negative digit is a subtraction: the same adder with inverted operand.
-            shifted = s << power
-            term = CountingInt(sign * int(shifted))
-            product = term if product is None else product + term
-        product = CountingInt(0) if product is None else product
+    product = constant_product(CountingInt(s), m, realisation, CountingInt)
     half = (1 << int(n)) >> 1
     t = product + (int(c) + (half if rounding == "half_up" else 0))
     if rounding == "half_even":

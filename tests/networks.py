@@ -12,6 +12,8 @@ from tests import naive
 
 CODES = {dtype: code for code, dtype in STORAGE_TYPES.items()}
 
+REALISATIONS = ("multiplier", "shift", "shift_add:2", "shift_add:3")
+
 
 class Builder:
     """Collects the nodes of a network; each method adds one and returns its output's name."""
@@ -74,12 +76,20 @@ class Builder:
         if op == "AdderConvInteger":
             inputs = [x, self.constant(self.array(w_shape, fmt.min, fmt.max, fmt.dtype), fmt), self.constant(zero)]
         else:
-            w_fmt = Format(self.number(2, 8), self.draw(st.booleans()))
-            w = self.constant(self.array(w_shape, w_fmt.min, w_fmt.max, w_fmt.dtype), w_fmt)
-            w_zero = np.asarray(self.number(w_fmt.min, w_fmt.max), w_fmt.dtype)
-            inputs = [x, w, self.constant(zero), self.constant(w_zero)]
+            w, w_zero, attributes["realisation"] = self.factors(w_shape, self.draw(st.booleans()))
+            inputs = [x, w, self.constant(zero), w_zero]
         attributes["output_dtype"] = self.sum_code(fmt)
         return self.node(op, inputs, attributes, (outputs, *spatial))
+
+    def factors(self, shape, signed):
+        """(weight, zero point, realisation) of a multiply-accumulate layer; without a multiplier, of few digits."""
+        fmt, realisation = Format(self.number(2, 8), signed), self.draw(st.sampled_from(REALISATIONS))
+        zero, values = self.number(fmt.min, fmt.max), self.array(shape, fmt.min, fmt.max, fmt.dtype)
+        if realisation != "multiplier":
+            most = int(realisation.partition(":")[2] or 1)
+            allowed = [v for v in range(fmt.min, fmt.max + 1) if len(naive.signed_digits(v - zero)) <= most]
+            values = np.take(allowed, values.astype(np.int64) - fmt.min, mode="wrap").astype(fmt.dtype)
+        return self.constant(values, fmt), self.constant(np.asarray(zero, fmt.dtype)), realisation
 
     def sum_code(self, fmt):
         """INT64 now and then, for it is always wide enough."""
@@ -93,16 +103,15 @@ class Builder:
         if op == "AdderGemmInteger":
             w = self.constant(self.array((outputs, inputs), fmt.min, fmt.max, fmt.dtype), fmt)
             return self.node(op, [x, w], {**attributes, "transB": 1}, (outputs,))
-        w_fmt = Format(self.number(2, 8), True)
-        w = self.constant(self.array((inputs, outputs), w_fmt.min, w_fmt.max, w_fmt.dtype), w_fmt)
-        zeros = [self.constant(np.asarray(self.number(f.min, f.max), f.dtype)) for f in (fmt, w_fmt)]
-        return self.node(op, [x, w, *zeros], attributes, (outputs,))
+        w, w_zero, attributes["realisation"] = self.factors((inputs, outputs), True)
+        zero = self.constant(np.asarray(self.number(fmt.min, fmt.max), fmt.dtype))
+        return self.node(op, [x, w, zero, w_zero], attributes, (outputs,))
 
     def requantize(self, s, fmt, code=None):
         """A Requantize to `fmt` with drawn multipliers, constants, shifts, rounding and realisation."""
         channels, rank = self.shapes[s][0], len(self.shapes[s])
         per = (channels, 1, 1) if rank == 3 else (channels,)
-        realisation = self.draw(st.sampled_from(["multiplier", "shift", "shift_add:2", "shift_add:3"]))
+        realisation = self.draw(st.sampled_from(REALISATIONS))
         n = self.array(per if self.draw(st.booleans()) else (), 0, 14, np.int64)
         if realisation == "multiplier":
             m = self.array(per if self.draw(st.booleans()) else (), -300, 300, np.int64)
@@ -221,13 +230,18 @@ def adder_gemm(node, args, number):
 
 def integer_conv(node, args, number):
     x, w, xz, wz = args
-    return naive.integer_conv(x, w, x_zero_point=int(xz), w_zero_point=int(wz), number=number, **conv_attributes(node))
+    return naive.integer_conv(x, w, **mac_attributes(node, xz, wz), number=number, **conv_attributes(node))
+
+
+def mac_attributes(node, x_zero, w_zero):
+    realisation = node.attributes["realisation"]
+    return {"x_zero_point": int(x_zero), "w_zero_point": int(w_zero), "realisation": realisation}
 
 
 def matmul(node, args, number):
     a, b, az, bz = args
     x, w = a[:, :, None, None], b.T[:, :, None, None]
-    return naive.integer_conv(x, w, x_zero_point=int(az), w_zero_point=int(bz), number=number)[:, :, 0, 0]
+    return naive.integer_conv(x, w, **mac_attributes(node, az, bz), number=number)[:, :, 0, 0]
 
 
 def requantize(node, args, number):

@@ -165,6 +165,15 @@ def test_an_input_dimension_of_size_zero(refused, tmp_path):
     refused(changed(tmp_path, change), words=["'image'", "sizes above 0"])
 
 
+def test_a_weight_of_more_digits_than_its_realisation_has(refused, tmp_path):
+    def change(model):
+        models.set_initializer(model, "v", np.full((4, 10), 85, np.int8))
+        linear = models.node(model, "linear")
+        next(entry for entry in linear.attribute if entry.name == "realisation").s = b"shift_add:3"
+
+    refused(changed(tmp_path, change), words=["'linear'", "a weight with 4 signed digits", "at most 3"])
+
+
 @pytest.mark.parametrize("scale", [np.nan, np.inf, 0.0, -1.0])
 def test_a_scale_that_is_no_positive_number(refused, tmp_path, scale):
     path = changed(tmp_path, lambda m: models.set_initializer(m, "scale", np.float32(scale)))

@@ -7,7 +7,8 @@ from adderhw.cost.events import LayerWork, PaperCount, Tally, event
 
 _SHARED = (
     "Arithmetic only (processing elements): no memory, registers, wires, clock or control is priced. Weights are "
-    "programmable, not hard-wired. All other layers, requantisation included, keep the events of the adder network."
+    "programmable, not hard-wired, but in layers of constant shift-adds. All other layers, requantisation included, "
+    "keep the events of the adder network."
 )
 
 

@@ -4,9 +4,11 @@ import numpy as np
 
 from adderhw.cost.events import LayerWork, PaperCount, Tally, event
 from adderhw.errors import ModelError
+from adderhw.fixed import bits_for
 from adderhw.kernels import Accumulator, conv_step, pack_integer_conv
 from adderhw.ops.base import Attribute, Op, integer_input, scalar, sum_type
 from adderhw.ops.convolution import ATTRIBUTES, UNFOLD, conv_shape, geometry, padded_range
+from adderhw.ops.realisation import REALISATION, check_realisation, realisation, signed_digit_counts
 from adderhw.tensor import integer_tensor
 
 OPERANDS = ("x", "w", "x_zero_point", "w_zero_point")
@@ -16,6 +18,9 @@ class ConvInteger(Op):
     """x (N, C, H, W), w (O, C/group, kh, kw) → sums (N, O, H', W'); padding contributes 0.
 
     Semantics of ONNX ConvInteger with scalar zero points, on 8- and 16-bit storage; output_dtype INT32 or INT64.
+    realisation: what hardware does the products: 'multiplier', or with constant weights 'shift_add:K' (every
+    w − w_zero_point has at most K non-zero canonical signed digits) or 'shift' (as 'shift_add:1'); it changes the
+    tally, never the integers.
     """
 
     name = "ConvInteger"
@@ -23,7 +28,7 @@ class ConvInteger(Op):
     inputs = OPERANDS
     optional = 2
     output = "s"
-    attributes = {**ATTRIBUTES, "output_dtype": Attribute("int", 6)}
+    attributes = {**ATTRIBUTES, "output_dtype": Attribute("int", 6), "realisation": REALISATION}
     types = {
         "x": ("T", "integer8or16"),
         "w": ("W", "integer8or16"),
@@ -56,6 +61,7 @@ class ConvInteger(Op):
         integer_input(node, w)
         x_zero, w_zero, (least, most) = mac_operands(node, x, x_zero_point, w_zero_point)
         shape = conv_shape(node, x, w)
+        check_realisation(node, w.value.astype(np.int64) - w_zero, "weight")
         low, high = mac_bounds(w.value, w_zero, least - x_zero, most - x_zero)
         return integer_tensor(node.output, shape, sum_type(node, int(low.min()), int(high.max())), low, high)
 
@@ -76,9 +82,8 @@ class ConvInteger(Op):
         return bind
 
     def work(self, node, args, out, options):
-        """Per tap a multiplication and an accumulation, in both conventions."""
-        x, w = args[:2]
-        return mac_work(node, x, w, out, options, w.value[0].size)
+        """Per tap a product in its realisation and an accumulation; for the paper a multiplication and an addition."""
+        return mac_work(node, args, args[1].value, out, options)
 
     def float_exact(self, node, args):
         """The largest magnitude of a sum that the body carries in floating point."""
@@ -117,18 +122,24 @@ def mac_accumulator(node, out, options):
     return options.accumulator
 
 
-def mac_work(node, x, w, out, options, reduction):
-    """The LayerWork of a multiply-accumulate layer of `reduction` taps per output."""
-    taps = out.elements * reduction
+def mac_work(node, args, weight, out, options):
+    """The LayerWork of a multiply-accumulate layer; weight: the stored integers (O, …) of args[1]."""
+    x, w, *zero_points = args
+    x_zero, w_zero, x_range = mac_operands(node, x, *zero_points)
+    taps = out.elements * weight[0].size
     width = options.accumulator.bits if options.accumulate_all and options.accumulator.bits else out.format.bits
-    events = Tally({event("mul", x.format.bits, w.format.bits): taps, event("add", width): taps})
+    if realisation(node)[0] == "multiplier":
+        events = Tally({event("mul", x.format.bits, w.format.bits): taps, event("add", width): taps})
+    else:
+        ends = [end - x_zero for end in x_range]
+        events = shift_add_events(weight.astype(np.int64) - w_zero, ends, out.elements // len(weight), width)
     return LayerWork(
         name=node.name,
         op=node.op,
         kind="mac",
         output_shape=tuple(out.shape[1:]),
         taps=taps,
-        reduction=reduction,
+        reduction=weight[0].size,
         outputs=out.elements,
         input_bits=x.format.bits,
         weight_bits=w.format.bits,
@@ -136,3 +147,20 @@ def mac_work(node, x, w, out, options, reduction):
         events=events,
         paper=PaperCount(mul=taps, add=taps),
     )
+
+
+def shift_add_events(weight, x_ends, positions, accumulator_bits):
+    """The Tally of every constant weight times an x within x_ends, at each of `positions`, added up.
+
+    A weight of d signed digits is d shifts and d − 1 adds at the width that holds every product of the layer, and
+    one add into the accumulator. A weight of 0 is no hardware and counts nothing.
+    """
+    ends = [int(x) * int(w) for x in x_ends for w in (weight.min(), weight.max())]
+    product_bits = bits_for(min(ends), max(ends))[0]
+    counts = signed_digit_counts(weight).values()
+    digits = positions * sum(each * count for each, count in counts)
+    products = positions * sum(count for each, count in counts if each)
+    tally = Tally({event("shift", product_bits): digits})
+    tally[event("add", product_bits)] += digits - products
+    tally[event("add", accumulator_bits)] += products
+    return +tally

@@ -6,6 +6,7 @@ from adderhw.kernels import conv_step, pack_integer_conv
 from adderhw.ops.adder_gemm import POINTWISE
 from adderhw.ops.base import Attribute, Op, integer_input, parameter, sum_type
 from adderhw.ops.conv_integer import mac_accumulator, mac_bounds, mac_operands, mac_work, sum_of_magnitudes
+from adderhw.ops.realisation import REALISATION, check_realisation
 from adderhw.tensor import integer_tensor
 
 
@@ -13,6 +14,7 @@ class MatMulInteger(Op):
     """a (N, K), constant b (K, O) → sums (N, O).
 
     Semantics of ONNX MatMulInteger with scalar zero points, on 8- and 16-bit storage; output_dtype INT32 or INT64.
+    realisation: as ConvInteger's.
     """
 
     name = "MatMulInteger"
@@ -20,7 +22,7 @@ class MatMulInteger(Op):
     inputs = ("a", "b", "a_zero_point", "b_zero_point")
     optional = 2
     output = "s"
-    attributes = {"output_dtype": Attribute("int", 6)}
+    attributes = {"output_dtype": Attribute("int", 6), "realisation": REALISATION}
     types = {
         "a": ("T", "integer8or16"),
         "b": ("W", "integer8or16"),
@@ -49,6 +51,7 @@ class MatMulInteger(Op):
         if len(a.shape) != 2 or weight.ndim != 2 or weight.shape[0] != a.shape[1]:
             node.fail(f"a of shape {list(a.shape)} and b of shape {list(weight.shape)}", "(N, K) and (K, O)")
         a_zero, b_zero, (least, most) = mac_operands(node, a, a_zero_point, b_zero_point)
+        check_realisation(node, weight.astype(np.int64) - b_zero, "weight")
         low, high = mac_bounds(weight.T, b_zero, least - a_zero, most - a_zero)
         dtype = sum_type(node, int(low.min()), int(high.max()))
         return integer_tensor(node.output, (None, weight.shape[1]), dtype, low, high)
@@ -71,9 +74,8 @@ class MatMulInteger(Op):
         return bind
 
     def work(self, node, args, out, options):
-        """Per tap a multiplication and an accumulation, in both conventions."""
-        a, b = args[:2]
-        return mac_work(node, a, b, out, options, b.value.shape[0])
+        """Per tap a product in its realisation and an accumulation; for the paper a multiplication and an addition."""
+        return mac_work(node, args, args[1].value.T, out, options)
 
     def float_exact(self, node, args):
         """The largest magnitude of a sum that the body carries in floating point."""

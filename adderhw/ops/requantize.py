@@ -6,6 +6,7 @@ from adderhw.cost.events import event
 from adderhw.fixed import MAX_SHIFT, Rounding, bits_for
 from adderhw.kernels import Requant, pack_requant, requantise_step
 from adderhw.ops.base import STORAGE_TYPES, Attribute, Op, other_work, parameter, per_channel
+from adderhw.ops.realisation import REALISATION, check_realisation, realisation, signed_digits
 from adderhw.tensor import integer_tensor
 
 HEADROOM = 1 << MAX_SHIFT
@@ -27,7 +28,7 @@ class Requantize(Op):
         "qmin": Attribute("int"),
         "qmax": Attribute("int"),
         "output_dtype": Attribute("int"),
-        "realisation": Attribute("string", "multiplier"),
+        "realisation": REALISATION,
     }
     types = {
         "s": ("S", "integer"),
@@ -100,7 +101,7 @@ class Requantize(Op):
         low, high = span(product_ends(s, constants))
         if max(-low, high) + HEADROOM // 2 >= HEADROOM:
             node.fail(f"S·M + C from {low} to {high}", f"a magnitude below 2^{MAX_SHIFT - 1} (overflowing product)")
-        check_realisation(node, constants.m)
+        check_realisation(node, constants.m, "multiplier")
         return integer_tensor(node.output, s.shape, self._storage(node), constants.qmin, constants.qmax)
 
     def _storage(self, node):
@@ -165,30 +166,6 @@ def span(ends, shifted=False):
     """(low, high) over product_ends, before the shift or after it."""
     values = [end >> n if shifted else end for end, n in ends]
     return min(values), max(values)
-
-
-def realisation(node):
-    """('multiplier' | 'shift' | 'shift_add', K); raises ModelError for another text."""
-    kind, _, digits = node.attributes["realisation"].partition(":")
-    if kind in ("multiplier", "shift") and not digits:
-        return kind, 1
-    if kind == "shift_add" and digits.isdigit() and int(digits) >= 1:
-        return kind, int(digits)
-    return node.fail(f"realisation {node.attributes['realisation']!r}", "'multiplier', 'shift' or 'shift_add:K'")
-
-
-def signed_digits(value):
-    """How many non-zero digits `value` has in canonical signed digit form (Reitwiesner 1960)."""
-    value = abs(int(value))
-    return (value ^ (3 * value)).bit_count()
-
-
-def check_realisation(node, m):
-    """Checks that every multiplier has no more signed digits than its realisation allows."""
-    kind, limit = realisation(node)
-    most = max(signed_digits(value) for value in m)
-    if kind != "multiplier" and most > limit:
-        node.fail(f"a multiplier with {most} signed digits", f"at most {limit} for realisation {kind}")
 
 
 def requantize_events(s, constants, how, elements):

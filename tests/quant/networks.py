@@ -110,6 +110,23 @@ def ordinary_cnn(seed=0):
     return net.model(net.node("Add", [net.node("MatMul", [x, w], "product"), b], "logits"))
 
 
+def mixed_cnn(seed=0):
+    """An ordinary CNN with every op that has no adder: Conv, Gemm, BatchNormalization, Relu, Clip, Add, all pools and
+    reshapes; two residual sums, one of them of rank 2.
+    """
+    net = Network(seed=seed)
+    x = net.relu(net.batch_norm(net.conv("image", "stem", 3, 8), "stem_bn", 8))
+    x = net.node("MaxPool", [x], "pooled", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+    branch = net.batch_norm(net.conv(x, "grouped", 8, 8, group=4), "grouped_bn", 8)
+    x = net.node("Add", [branch, net.conv(x, "shortcut", 8, 8, kernel=1, pads=[0, 0, 0, 0])], "residual")
+    x = net.node("Clip", [x, net.constant("zero", 0.0), net.constant("six", 6.0)], "clipped")
+    x = net.node("AveragePool", [x], "averaged", kernel_shape=[2, 2], strides=[2, 2])
+    flat = net.node("Flatten", [net.node("GlobalAveragePool", [x], "global")], "flat")
+    whole = net.node("Reshape", [x, net.constant("row", np.array([0, -1]))], "whole")
+    x = net.node("Add", [net.gemm(flat, "narrow", 8, 6), net.gemm(whole, "wide", 32, 6)], "joined")
+    return net.model(net.gemm(net.relu(x), "logits", 6, 5))
+
+
 def images(count=64, seed=0, shape=(3, 8, 8)):
     """float32 images, standard normal."""
     return np.random.default_rng([seed, 1]).normal(0, 1, (count, *shape)).astype(np.float32)

@@ -21,6 +21,8 @@ def one_node(op, domain="", inputs=(), **attributes):
     ("model", "message"),
     [
         (one_node("Sigmoid"), "node 'y_node': found op ai.onnx::Sigmoid, expected one of Conv, AdderConv"),
+        (one_node("QuantizeLinear"), "node 'y_node': found the integer op QuantizeLinear, expected a float model"),
+        (one_node("SumPool", "adderhw"), "node 'y_node': found the integer op SumPool, expected a float model"),
         (one_node("Dropout"), "node 'y_node': found op ai.onnx::Dropout"),
         (one_node("Relu", "com.example"), "found op com.example::Relu"),
         (one_node("AdderConv"), "found op ai.onnx::AdderConv"),
@@ -90,7 +92,7 @@ def test_metadata_is_kept(tmp_path):
     onnx.save(model, tmp_path / "cnn.onnx")
     assert read_float_graph(tmp_path / "cnn.onnx").metadata == {"adderhw.preprocess": "{}"}
     metadata = quantise(tmp_path / "cnn.onnx", images(4)).metadata
-    assert set(metadata) == {"adderhw.preprocess", "adderhw.quantisation"}
+    assert set(metadata) == {"adderhw.preprocess", "adderhw.quantisation", "adderhw.float_tensors"}
 
 
 def test_an_old_opset_is_an_error():

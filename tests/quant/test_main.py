@@ -49,6 +49,17 @@ def test_a_model_is_quantised_on_training_images(tmp_path, monkeypatch, capfd):
     assert output.read_bytes() == first
 
 
+def test_the_multiplication_free_flag_leaves_no_multiplication(tmp_path, monkeypatch, capfd):
+    model, output = digits_model(tmp_path / "float.onnx"), tmp_path / "integer.onnx"
+    code, _, err = call(
+        monkeypatch, capfd, model, "--calibrate", "digits", "--samples", 50, "--multiplication-free", "-o", output
+    )
+    assert code == 0, err
+    document = simulation.simulate(output, data="digits", limit=64, check="ort")
+    assert document["check"]["mismatches"] == 0
+    assert not any(event.startswith("mul") for event in document["totals"]["events"])
+
+
 def test_help_shows_examples(monkeypatch, capfd):
     code, out, _ = call(monkeypatch, capfd, "--help")
     assert code == 0
@@ -63,6 +74,9 @@ def test_help_shows_examples(monkeypatch, capfd):
         (["--samples", "0"], "samples: found 0"),
         (["--calibrate", "letters"], "data set: found 'letters'"),
         (["--range", "all"], "range: found 'all'"),
+        (["--weight-realisation", "shifts"], "weight_realisation: found 'shifts'"),
+        (["--max-error", "0"], "max_error: found 0.0"),
+        (["--realisation", "shift", "--max-error", "0.01"], "no shift of 14 bits within"),
         (["-o", "no/such/folder/x.onnx"], "no/such/folder/x.onnx: cannot write"),
         (["--calibrate", "wrong.npy"], "expected [N, 1, 8, 8]"),
     ],

@@ -9,7 +9,7 @@ from adderhw.errors import DataError, ModelError
 from quant import Settings
 from quant.float_graph import read_float_graph
 from quant.ranges import Observed, bin_of, calibrate, edges_of
-from tests.quant.networks import Network, images, ordinary_cnn
+from tests.quant.networks import Network, images, mixed_cnn, ordinary_cnn
 
 finite = st.floats(allow_nan=False, allow_infinity=False, width=32)
 
@@ -62,6 +62,18 @@ def test_calibration_sees_every_activation():
     assert set(seen) == {"image"} | {node.output for node in graph.nodes}
     assert seen["conv1"].shape == (8, 8, 8)
     assert seen["conv1"].images == 5
+
+
+@pytest.mark.parametrize("stated", [1, 3, 64])
+def test_a_batch_size_in_the_file_changes_nothing(stated):
+    model = mixed_cnn()
+    expected = calibrate(read_float_graph(model), images(5))
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = stated
+    seen = calibrate(read_float_graph(model), images(5), batch_size=4)
+    for name, each in expected.items():
+        assert (seen[name].images, seen[name].counts.sum()) == (5, each.counts.sum())
+        np.testing.assert_allclose(seen[name].mean, each.mean, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose((seen[name].low, seen[name].high), (each.low, each.high), rtol=1e-4)
 
 
 @pytest.mark.parametrize("bad", [images(2, shape=(3, 9, 9)), images(2).astype(np.float64), images(2)[:0]])

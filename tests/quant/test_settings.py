@@ -22,6 +22,10 @@ from quant import Settings
         ("realisation", "shift_add"),
         ("realisation", "shift_add:0"),
         ("rounding", "up"),
+        ("weight_realisation", "shift_add:x"),
+        ("max_error", 0.0),
+        ("max_error", float("inf")),
+        ("max_error", float("nan")),
     ],
 )
 def test_a_value_out_of_range_is_named(name, value):
@@ -36,6 +40,20 @@ def test_settings_travel_as_json():
 def test_signed_digits_follow_the_realisation():
     found = [Settings(realisation=text).signed_digits for text in ("multiplier", "shift", "shift_add:3")]
     assert found == [None, 1, 3]
+
+
+def test_the_multiplication_free_preset_leaves_no_multiplier():
+    preset = Settings(multiplication_free=True)
+    assert None not in (preset.signed_digits, preset.weight_digits, preset.max_error)
+    assert preset.multiplier_bits == 14
+    wide = Settings(bits=16, multiplication_free=True)
+    assert (wide.multiplier_bits, wide.signed_digits) == (22, 11)
+
+
+def test_the_multiplication_free_preset_keeps_what_is_already_free():
+    kept = Settings(realisation="shift_add:2", weight_realisation="shift", multiplication_free=True)
+    assert (kept.realisation, kept.weight_realisation, kept.max_error) == ("shift_add:2", "shift", None)
+    assert Settings(max_error=0.1, multiplication_free=True).max_error == 0.1
 
 
 def test_the_default_quantile_follows_the_width():

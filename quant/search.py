@@ -1,0 +1,118 @@
+"""Searched ranges: of each adder layer's input the one whose grid changes the layers' outputs the least."""
+
+from math import prod
+
+import numpy as np
+
+from adderhw.kernels import Geometry, adder_conv, pack_adder_conv
+from quant.grids import activation_grid, adder_weight
+from quant.lower import ADDING, CARRIERS
+from quant.ranges import run, session_of
+
+CANDIDATES = np.geomspace(1 / 8, 1, 25)  # of the extremes
+MEMORY = 256 << 20  # bytes of activations held at once
+MOST_IMAGES = 64
+BATCH = 16
+
+
+def least_error_ranges(graph, observed, images, bits_of, progress=None):
+    """Tensor name → (low, high) for every tensor that adder layers read, by the least error of their outputs.
+
+    graph: FloatGraph. observed: from calibrate. images: float32 (N, …), of which up to MOST_IMAGES are used, spread
+    evenly. bits_of: tensor name → width of its grid. For a range [l, h] = share·[lowest, highest] the layer's input
+    and weight go onto the grid; its error is Σ over channels of the variance of g·(Y_q − Y_float), where g is the
+    gain of the batch norm behind it; the mean is left to bias correction (docs/quantisation.md).
+    progress: called with (tensors done, tensors in all).
+    """
+    readers = adder_readers(graph)
+    sizes = {name: 4 * sum(prod(observed[t].shape) for t in tensors_of(nodes)) for name, nodes in readers.items()}
+    count = min(len(images), MOST_IMAGES, max(1, MEMORY // max(sizes.values(), default=1)))
+    chosen = images[np.linspace(0, len(images) - 1, count).astype(np.int64)]
+    ranges = {}
+    for names in passes(sizes, MEMORY // count):
+        values = activations(graph, chosen, {t for name in names for t in tensors_of(readers[name])})
+        for name in names:
+            ranges[name] = least_error_range(graph, readers[name], values, bits_of(name))
+            if progress:
+                progress(len(ranges), len(readers))
+    return ranges
+
+
+def adder_readers(graph):
+    """Tensor name → the adder layers that read its grid, directly or through ops that only carry it on."""
+    makers = {node.output: node for node in graph.nodes}
+    readers = {}
+    for node in graph.nodes:
+        if node.op in ADDING:
+            name = node.inputs[0]
+            while name in makers and makers[name].op in CARRIERS:
+                name = makers[name].inputs[0]
+            readers.setdefault(name, []).append(node)
+    return readers
+
+
+def tensors_of(nodes):
+    """Names of what the layers read and compute."""
+    return sorted({name for node in nodes for name in (node.inputs[0], node.output)})
+
+
+def least_error_range(graph, nodes, values, bits):
+    """(low, high) of the grid of `bits` on which the adder layers `nodes`, which read one grid, err the least."""
+    inputs = [values[node.inputs[0]] for node in nodes]
+    low, high = (float(end) for end in (min(0, *(x.min() for x in inputs)), max(0, *(x.max() for x in inputs))))
+    errors = []
+    for share in CANDIDATES:
+        grid = activation_grid(share * low, share * high, bits)
+        pairs = zip(nodes, inputs, strict=True)
+        errors.append(sum(layer_error(graph, node, x, values[node.output], grid) for node, x in pairs))
+    best = CANDIDATES[int(np.argmin(errors))]
+    return best * low, best * high
+
+
+def passes(sizes, most):
+    """The names in groups, in order, whose sizes add up to at most `most` where one name does not exceed it alone."""
+    groups, total = [], most + 1
+    for name, size in sizes.items():
+        if total + size > most:
+            groups.append([])
+            total = 0
+        groups[-1].append(name)
+        total += size
+    return groups
+
+
+def activations(graph, images, names):
+    """Tensor name → float32 (N, …) of the float network on the images."""
+    computed = sorted(names - {graph.inputs[0].name})
+    session = session_of(graph, computed)
+    parts = [run(session, graph, images[at : at + BATCH]) for at in range(0, len(images), BATCH)]
+    values = dict(zip(computed, map(np.concatenate, zip(*parts, strict=True)), strict=True))
+    return {**values, graph.inputs[0].name: images}
+
+
+def layer_error(graph, node, x, y, grid):
+    """Σ over channels of the variance of g·(Y_q − Y) of an adder layer with input and weight on `grid`."""
+    weight = graph.constants[node.inputs[1]]
+    geometry = Geometry()
+    if node.op == "AdderConv":
+        attributes = node.attributes
+        geometry = Geometry(
+            tuple(attributes["strides"]), tuple(attributes["pads"]), tuple(attributes["dilations"]), attributes["group"]
+        )
+    else:
+        weight, x, y = weight[:, :, None, None], x[:, :, None, None], y[:, :, None, None]
+    w, constant = adder_weight(weight, grid)
+    steps = np.clip(np.rint(x / grid.scale) + grid.zero_point, grid.min, grid.max).astype(grid.dtype)
+    packed = pack_adder_conv(w, geometry, x_range=(grid.min, grid.max))
+    sums = adder_conv(np.ascontiguousarray(steps.transpose(0, 2, 3, 1)), packed, grid.zero_point, threads=1)
+    error = (y.transpose(0, 2, 3, 1) + grid.scale * sums + constant).reshape(-1, len(weight))
+    return float((gain(graph, node, len(weight)) ** 2 * error.var(axis=0, dtype=np.float64)).sum())
+
+
+def gain(graph, node, channels):
+    """float64 (C,): what the batch norm that reads the layer's output multiplies it by; 1 without one."""
+    for reader in graph.consumers.get(node.output, ()):
+        if reader.op == "BatchNormalization":
+            scale, variance = graph.constants[reader.inputs[1]], graph.constants[reader.inputs[4]]
+            return scale / np.sqrt(variance + reader.attributes["epsilon"])
+    return np.ones(channels)
