@@ -247,7 +247,7 @@ MIN_INT64, MAX_INT64 = -(2**63), 2**63 - 1
 MIN_INT32, MAX_INT32 = -(2**31), 2**31 - 1
 
 
-def _pointer(context, builder, array_type, array, offset, element):
+def pointer_to(context, builder, array_type, array, offset, element):
     """Pointer of LLVM type `element`* to the `offset`-th element of a Numba array."""
     data = cgutils.create_struct_proxy(array_type)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [offset]), element.as_pointer())
@@ -381,15 +381,15 @@ def _tile(
             _, source, base, positions, first, last, taps, count, w, w_at, constants, constants_at, window_sums,
             windows_at, sums, sums_at, stride, fused, table, column, low, high, out, out_at, channels, peaks,
         ) = values  # fmt: skip
-        x = _pointer(context, builder, kinds[1], source, base, _element(context, kinds[1]))
-        starts = _pointer(context, builder, kinds[3], positions, I64(0), I64)
-        weights = _pointer(context, builder, kinds[8], w, w_at, ir.VectorType(kind.unit, kind.lanes))
-        constants = _pointer(context, builder, kinds[10], constants, constants_at, I32)
-        window_sums = _pointer(context, builder, kinds[12], window_sums, windows_at, I32)
+        x = pointer_to(context, builder, kinds[1], source, base, _element(context, kinds[1]))
+        starts = pointer_to(context, builder, kinds[3], positions, I64(0), I64)
+        weights = pointer_to(context, builder, kinds[8], w, w_at, ir.VectorType(kind.unit, kind.lanes))
+        constants = pointer_to(context, builder, kinds[10], constants, constants_at, I32)
+        window_sums = pointer_to(context, builder, kinds[12], window_sums, windows_at, I32)
         at = [_smaller(builder, builder.add(first, I64(p)), last) for p in range(kind.positions)]
         rows = [builder.gep(x, [builder.load(builder.gep(starts, [i]))]) for i in at]
         start = _starting_sums(builder, kind, constants, window_sums, at)
-        taps = _pointer(context, builder, kinds[6], taps, I64(0), I64)
+        taps = pointer_to(context, builder, kinds[6], taps, I64(0), I64)
         rows = _emit_tile(builder, kind, start, rows, taps, count, weights)
         wide = I64 if kind.lane == I64 != kind.unit else I32
         sums = builder.gep(builder.inttoptr(sums, wide.as_pointer()), [sums_at])
@@ -401,8 +401,8 @@ def _tile(
                 _store_sums(builder, rows, sums, stride)
             with requantised:
                 table, columns = _table_of(context, builder, kinds[18], table)
-                out = _pointer(context, builder, kinds[22], out, out_at, _element(context, kinds[22]))
-                peaks = _pointer(context, builder, kinds[25], peaks, I64(0), I32)
+                out = pointer_to(context, builder, kinds[22], out, out_at, _element(context, kinds[22]))
+                peaks = pointer_to(context, builder, kinds[25], peaks, I64(0), I32)
                 ends = [builder.mul(i, channels) for i in at]
                 _finish_rows(builder, kind, rows, table, columns, column, low, high, out, ends, peaks)
         return context.get_dummy_value()
@@ -518,8 +518,8 @@ def _requantise_lanes(typing_context, s, s_at, size, table, at, low, high, out, 
         kinds = signature.args
         s, s_at, size, table, at, low, high, out, out_at = values
         source, target = _element(context, kinds[0]), _element(context, kinds[7])
-        s = _pointer(context, builder, kinds[0], s, s_at, source)
-        out = _pointer(context, builder, kinds[7], out, out_at, target)
+        s = pointer_to(context, builder, kinds[0], s, s_at, source)
+        out = pointer_to(context, builder, kinds[7], out, out_at, target)
         table, columns = _table_of(context, builder, kinds[3], table)
         with _lane_steps(builder, size) as (i, _):
             value = _to_int32(builder, _lanes_of(builder, s, i, source), kinds[0].dtype.signed)
@@ -542,7 +542,7 @@ def _residual_lanes(typing_context, a, b, first, size, table_b, low_b, high_b, t
         a, b, first, size, table_b, low_b, high_b, table, low, high, out = values
         elements = [_element(context, kinds[i]) for i in (0, 1, 10)]
         a, b, out = (
-            _pointer(context, builder, kinds[i], values[i], first, element)
+            pointer_to(context, builder, kinds[i], values[i], first, element)
             for i, element in zip((0, 1, 10), elements, strict=True)
         )
         requantised = kinds[4] != types.none
@@ -648,8 +648,8 @@ def _copy(typing_context, source, at, target, to, count):
         kinds = signature.args
         source, at, target, to, count = values
         elements = _element(context, kinds[0]), _element(context, kinds[2])
-        read = _pointer(context, builder, kinds[0], source, at, elements[0])
-        write = _pointer(context, builder, kinds[2], target, to, elements[1])
+        read = pointer_to(context, builder, kinds[0], source, at, elements[0])
+        write = pointer_to(context, builder, kinds[2], target, to, elements[1])
         if elements[0] == elements[1]:
             read, write = (builder.bitcast(end, I8.as_pointer()) for end in (read, write))
 
@@ -676,7 +676,7 @@ def _set(typing_context, target, to, count, value):
     def generate(context, builder, signature, values):
         kind = signature.args[0]
         target, to, count, value = values
-        write = _pointer(context, builder, kind, target, to, _element(context, kind))
+        write = pointer_to(context, builder, kind, target, to, _element(context, kind))
         value = context.cast(builder, value, types.int64, kind.dtype)
         if value.type == I8:
             splat = _splat(builder, value, PIECE)
@@ -788,8 +788,8 @@ def _sum_pixels(typing_context, kind, source, base, step, size, pixels, sums):
         _, source, base, step, size, pixels, sums = values
         if not kinds[0].instance_class.less_window:
             return context.get_dummy_value()
-        source = _pointer(context, builder, kinds[1], source, base, I8)
-        sums = _pointer(context, builder, kinds[6], sums, I64(0), I32)
+        source = pointer_to(context, builder, kinds[1], source, base, I8)
+        sums = pointer_to(context, builder, kinds[6], sums, I64(0), I32)
         with cgutils.for_range(builder, pixels) as pixel:
             row = builder.gep(source, [builder.mul(pixel.index, step)])
             target = builder.gep(sums, [pixel.index])
@@ -824,8 +824,8 @@ def _add_int32(typing_context, source, at, step, target, to, count):
 
     def generate(context, builder, signature, values):
         source, at, step, target, to, count = values
-        read = _pointer(context, builder, signature.args[0], source, at, I32)
-        write = _pointer(context, builder, signature.args[3], target, to, I32)
+        read = pointer_to(context, builder, signature.args[0], source, at, I32)
+        write = pointer_to(context, builder, signature.args[3], target, to, I32)
         whole = builder.and_(count, I64(-LANES))
         done = builder.select(builder.icmp_signed("==", step, I64(1)), whole, I64(0))
         with cgutils.for_range_slice(builder, I64(0), done, I64(LANES)) as (i, _):
@@ -880,7 +880,7 @@ def _word(typing_context, source, at):
     signature = types.int64(source, types.int64)
 
     def generate(context, builder, signature, values):
-        at = _pointer(context, builder, signature.args[0], *values, I32)
+        at = pointer_to(context, builder, signature.args[0], *values, I32)
         return builder.zext(builder.load(at, align=1), I64)
 
     return signature, generate
@@ -892,7 +892,7 @@ def _put_word(typing_context, target, at, value):
     signature = types.void(target, types.int64, types.int64)
 
     def generate(context, builder, signature, values):
-        at = _pointer(context, builder, signature.args[0], *values[:2], I32)
+        at = pointer_to(context, builder, signature.args[0], *values[:2], I32)
         builder.store(builder.trunc(values[2], I32), at, align=1)
         return context.get_dummy_value()
 
@@ -1205,115 +1205,3 @@ def copy_step():
         _copy(source, 0, target, 0, f[1])
 
     return step
-
-
-@intrinsic
-def _call(typing_context, address, frame, first, last, thread):
-    """Calls the machine code of a step."""
-    signature = types.void(*[types.int64] * 5)
-
-    def generate(context, builder, signature, values):
-        function = ir.FunctionType(ir.VoidType(), [I64] * 4)
-        builder.call(builder.inttoptr(values[0], function.as_pointer()), values[1:])
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
-@intrinsic
-def _atomic_add(typing_context, array, at, value):
-    """array[at] += value, atomically; returns what was there before."""
-    signature = types.int64(array, types.int64, types.int64)
-
-    def generate(context, builder, signature, values):
-        at = _pointer(context, builder, signature.args[0], *values[:2], I64)
-        return builder.atomic_rmw("add", at, values[2], "seq_cst")
-
-    return signature, generate
-
-
-def _pause(builder):
-    """Tells an x86 core that it is waiting in a loop."""
-    if builder.module.triple.startswith(("x86_64", "i686")):
-        function = ir.FunctionType(ir.VoidType(), [])
-        builder.call(builder.module.declare_intrinsic("llvm.x86.sse2.pause", (), function), ())
-
-
-@intrinsic
-def _wait_for(typing_context, array, at, least):
-    """Waits, on the core, until array[at] ≥ least."""
-    signature = types.void(array, types.int64, types.int64)
-
-    def generate(context, builder, signature, values):
-        at = _pointer(context, builder, signature.args[0], *values[:2], I64)
-        loop, again, done = (builder.append_basic_block(name) for name in ("wait", "again", "done"))
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        reached = builder.icmp_signed(">=", builder.load_atomic(at, "seq_cst", 8), values[2])
-        builder.cbranch(reached, done, again)
-        builder.position_at_end(again)
-        _pause(builder)
-        builder.branch(loop)
-        builder.position_at_end(done)
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
-@njit(cache=True, nogil=True)
-def run_alone(steps):
-    """Every unit of every step in turn; steps: int64 (n, 3) of machine code's address, frame's address, units."""
-    for i in range(len(steps)):
-        _call(steps[i, 0], steps[i, 1], 0, steps[i, 2], 0)
-
-
-CONTROL = 16  # int64 of a control array before the first step's: [0] open, [8] helpers inside
-CLAIMED, DONE, PER_STEP = 0, 8, 16  # int64 of one step: units claimed and done, on cache lines of their own
-
-
-@njit
-def _take_part(steps, control, thread):
-    """Takes units, one after another, until all are done; nobody starts a step before the last one's units are done."""
-    for i in range(len(steps)):
-        at, units = CONTROL + i * PER_STEP, steps[i, 2]
-        while True:
-            unit = _atomic_add(control, at + CLAIMED, 1)
-            if unit >= units:
-                break
-            _call(steps[i, 0], steps[i, 1], unit, unit + 1, thread)
-            _atomic_add(control, at + DONE, 1)
-        _wait_for(control, at + DONE, units)
-
-
-@njit(cache=True, nogil=True)
-def open_program(control):
-    """Sets the counts back and lets helpers in."""
-    control[CONTROL:] = 0
-    _atomic_add(control, 0, 1)
-
-
-@njit(cache=True, nogil=True)
-def run_shared(steps, control):
-    """Runs an opened program together with whoever helps, closes it, and waits until the last helper has left.
-
-    A helper announces itself before it looks whether the program is open, and the program is closed before this
-    looks who is inside: one of them sees the other, so no helper works on buffers that the caller has taken back.
-    """
-    _take_part(steps, control, 0)
-    _atomic_add(control, 0, -1)
-    _wait_for_nobody(control)
-
-
-@njit
-def _wait_for_nobody(control):
-    while _atomic_add(control, 8, 0) > 0:
-        pass
-
-
-@njit(cache=True, nogil=True)
-def help_program(steps, control, thread):
-    """Helps as thread number `thread` with a program, if it is still open."""
-    _atomic_add(control, 8, 1)
-    if _atomic_add(control, 0, 0) > 0:
-        _take_part(steps, control, thread)
-    _atomic_add(control, 8, -1)
