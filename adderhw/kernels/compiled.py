@@ -914,7 +914,7 @@ def _copy_row(x, at, padded, to, columns, d):
         return
     done = 0
     if x.itemsize == 1 and padded.itemsize == 1 and group_channels == 3 and d.padded_channels == 4:
-        done = columns * d.groups - 1  # RGB: a word a pixel, but for the last, whose word would end behind the row
+        done = max(columns * d.groups - 1, 0)  # a word a pixel, but for the last, whose word would end behind the row
         for i in range(done):
             _put_word(padded, to + 4 * i, (_word(x, at + 3 * i) & 0xFFFFFF) ^ (d.flip * 0x010101))
     for i in range(done, columns * d.groups):

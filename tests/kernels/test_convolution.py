@@ -58,6 +58,17 @@ def test_integer_sums_equal_the_oracle(path, case, data):
 
 
 @every_path
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_windows_that_see_nothing_but_padding_read_nothing_else(path, channels):
+    x, w = np.full((2, 1, 1, channels), 3, np.uint8), np.full((5, channels, 1, 1), 2, np.uint8)
+    geometry = Geometry(strides=(1, 2), pads=(0, 1, 0, 0))
+    products = integer_conv(x, pack_integer_conv(w, 0, geometry, path), 0)
+    assert (products == 0).all()
+    distances = adder_conv(x, pack_adder_conv(w, geometry, path), 7)
+    assert (distances == 5 * channels).all()
+
+
+@every_path
 @quick
 @given(case=convolutions(bits=st.just(8)), data=st.data(), rounding=st.sampled_from(list(Rounding)))
 def test_fused_requantisation_equals_the_oracle(path, case, data, rounding):
