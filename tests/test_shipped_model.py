@@ -62,15 +62,20 @@ def test_the_tally_of_a_layer_is_what_a_hand_would_count(checked):
 
 SECOND_START = """
 import runpy, sys
+from adderhw.kernels import compiled, program
+made, cfunc = [], compiled.cfunc
+def recorded(signature, cache):
+    return lambda function: made.append(cfunc(signature, cache=cache)(function)) or made[-1]
+compiled.cfunc = recorded
 sys.argv = ["simulate", "--limit", "100"]
 try:
     runpy.run_module("adderhw.simulate", run_name="__main__")
 except SystemExit as stop:
     assert stop.code == 0
-from adderhw.kernels import compiled
-kernels = [value for value in vars(compiled).values() if hasattr(value, "stats") and value.stats.cache_hits]
-print("loaded", sum(sum(kernel.stats.cache_hits.values()) for kernel in kernels))
-print("compiled", sum(sum(kernel.stats.cache_misses.values()) for kernel in kernels))
+jitted = [value.stats for value in vars(program).values() if hasattr(value, "stats") and value.stats.cache_path]
+hits = [code.cache_hits for code in made] + [sum(stats.cache_hits.values()) for stats in jitted]
+print("loaded", sum(hits))
+print("compiled", sum(not hit for hit in hits[: len(made)]) + sum(sum(s.cache_misses.values()) for s in jitted))
 print("peak", next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
 """
 
