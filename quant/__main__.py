@@ -98,7 +98,7 @@ def command(
     chosen = calibration_samples(graph, calibrate, samples)
     images = chosen.batch(0, len(chosen))
     with progress_bar() as progress:
-        result = quantise_with_summary(graph, images, settings, progress)
+        result = quantise_with_summary(graph, images, settings, progress=progress)
     write_graph(result.graph, output)
     if test_data:
         write_golden(result.graph, output, images[:test_data])

@@ -1,10 +1,12 @@
 """The Python API: a float model and calibration images in, the integer Graph out."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from adderhw.graph import Graph
+from quant.choices import Choices, source_grid
 from quant.correction import corrected
 from quant.float_graph import FloatGraph, read_float_graph
 from quant.lower import Layer, Lowering
@@ -20,24 +22,26 @@ class Quantisation(NamedTuple):
     layers: tuple[Layer, ...]
 
 
-def quantise(model, images, settings=Settings()):  # noqa: B008 - frozen
+def quantise(model, images, settings=Settings(), widths=None):  # noqa: B008 - frozen
     """The integer Graph of a float model.
 
     model: path, ModelProto or FloatGraph (opset 13 or later). images: float32 (N, …), calibration images as the
-    model takes them. settings: Settings. Raises ModelError for a model that cannot be quantised, naming the node
-    and its op, DataError for images that do not fit.
+    model takes them. settings: Settings. widths: tensor name → bits, where not the settings' width. Raises ModelError
+    for a model that cannot be quantised, naming the node and its op, DataError for images that do not fit.
     """
-    return quantise_with_summary(model, images, settings).graph
+    return quantise_with_summary(model, images, settings, widths).graph
 
 
-def quantise_with_summary(model, images, settings=Settings(), progress=None):  # noqa: B008 - frozen
+def quantise_with_summary(model, images, settings=Settings(), widths=None, progress=None):  # noqa: B008 - frozen
     """As quantise, with the summary; progress: called with (done, in all) of images, tensors, layers."""
     graph = model if isinstance(model, FloatGraph) else read_float_graph(model)
     images = np.ascontiguousarray(images)
     observed = calibrate(graph, images, progress=progress)
-    bits_of = Lowering(graph, observed, images, settings).grid_bits
-    ranges = least_error_ranges(graph, observed, images, bits_of, progress) if settings.range == "error" else {}
-    corrections = {}
+    source = source_grid(images, settings)
+    choices = Choices(widths=widths or {})
+    if settings.range == "error":
+        bits_of = Lowering(graph, observed, source, settings, choices).grid_bits
+        choices = replace(choices, ranges=least_error_ranges(graph, observed, images, bits_of, progress))
     if settings.bias_correction:
-        corrections = corrected(graph, observed, images, settings, ranges, progress)
-    return Quantisation(*Lowering(graph, observed, images, settings, ranges, corrections).run())
+        choices = replace(choices, corrections=corrected(graph, observed, images, settings, choices, progress))
+    return Quantisation(*Lowering(graph, observed, source, settings, choices).run())

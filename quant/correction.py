@@ -5,22 +5,25 @@ from dataclasses import replace
 import numpy as np
 
 from adderhw.plan import Plan
+from quant.choices import source_grid
 from quant.lower import LAYERS, Lowering
 
 BATCH = 64
 
 
-def corrected(graph, observed, images, settings, ranges, progress=None):
+def corrected(graph, observed, images, settings, choices, progress=None):
     """Layer output name → float64 (C,), what to add to the layer's output so that its means are the float network's.
 
     Layer after layer, in topological order: the integer network, with the layers before corrected, runs on the
     images; the correction is the float mean of each channel less the mean of a·S + b (M. Nagel et al., ICCV 2019,
-    with means measured, not derived). Arguments as Lowering; progress: called with (layers done, in all).
+    with means measured, not derived). Arguments as Lowering, but for the corrections among the choices, which are
+    made anew; progress: called with (layers done, in all).
     """
-    corrections = {}
+    corrections, source = {}, source_grid(images, settings)
+    choices = replace(choices, corrections=corrections)
     layers = [node for node in graph.nodes if node.op in LAYERS]
     for node in layers:
-        lowering = Lowering(graph, observed, images, settings, ranges, corrections)
+        lowering = Lowering(graph, observed, source, settings, choices)
         integer, _ = lowering.run()
         total = lowering.totals[node.output]
         sums = channel_means(integer, total.name, images)

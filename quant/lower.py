@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from adderhw.fixed import Format, Rounding
 from adderhw.ops.realisation import signed_digits
 from quant import counterparts
 from quant.builder import Builder
+from quant.choices import Choices
 from quant.float_graph import FloatNode
 from quant.fold import Pending, Quantised, batch_norm, clipped, corrected, pending, scaled
 from quant.grids import (
@@ -18,7 +20,6 @@ from quant.grids import (
     adder_weight,
     grid_range,
     guard_grid,
-    input_grid,
     logits_grid,
     symmetric_weight,
 )
@@ -58,13 +59,12 @@ class Layer(NamedTuple):
 class Lowering:
     """The state of one lowering: what each float tensor has become so far.
 
-    ranges: tensor name → (low, high), where not the settings' range. corrections: layer output name → float64 (C,),
-    added to that output. totals: layer output name → what the layer's sum says before its correction.
+    observed: from calibrate. source: Format of the input, from source_grid. choices: Choices. totals: layer output
+    name → what the layer's sum says before its correction.
     """
 
-    def __init__(self, graph, observed, samples, settings, ranges=None, corrections=None):
-        self.graph, self.observed, self.settings = graph, observed, settings
-        self.ranges, self.corrections = ranges or {}, corrections or {}
+    def __init__(self, graph, observed, source, settings, choices=Choices()):  # noqa: B008 - frozen
+        self.graph, self.observed, self.settings, self.choices = graph, observed, settings, choices
         self.totals: dict[str, Pending] = {}
         self.consumers = graph.consumers
         self.producers = {node.output: node.name for node in graph.nodes}
@@ -75,12 +75,11 @@ class Lowering:
         self.edges = edge_layers(graph.nodes)
         self.guards: dict[tuple[str, float], str] = {}
         self.counterparts: dict[str, dict] = {}
-        self._quantise_input(samples)
+        self._quantise_input(source)
 
-    def _quantise_input(self, samples):
-        """QuantizeLinear from the float input to unsigned storage of 8 bits, or 16 where edge_bits need them."""
+    def _quantise_input(self, grid):
+        """QuantizeLinear from the float input to its grid."""
         name = self.graph.inputs[0].name
-        grid = input_grid(samples, 8 if self.settings.edge_bits <= 8 else 16)
         scale = self.builder.parameter(f"{name}_scale", np.array(grid.scale, np.float32))
         zero = self.builder.parameter(f"{name}_zero_point", np.array(grid.zero_point, grid.dtype), whole(grid))
         output = self.builder.unique(f"{name}_q")
@@ -97,10 +96,15 @@ class Lowering:
             self._dequantise_output(name)
         metadata = {
             **self.graph.metadata,
-            "adderhw.quantisation": self.settings.json(),
+            "adderhw.quantisation": json.dumps(self.described()),
             counterparts.KEY: json.dumps(self.counterparts),
         }
         return self.builder.graph(self.graph.outputs, metadata), tuple(self.layers)
+
+    def described(self):
+        """The settings, and the widths that differ from them, as they travel in the model's metadata."""
+        widths = dict(self.choices.widths)
+        return {**asdict(self.settings), **({"widths": widths} if widths else {})}
 
     def check_inputs(self, node):
         """Raises ModelError for an input that is neither computed before nor a constant."""
@@ -145,11 +149,13 @@ class Lowering:
 
     def grid(self, name):
         """The grid that the calibration gives the float tensor `name`."""
-        low, high = self.ranges.get(name) or self.observed[name].range(self.settings)
+        low, high = self.choices.ranges.get(name) or self.observed[name].range(self.settings)
         return activation_grid(low, high, self.grid_bits(name))
 
     def grid_bits(self, name):
-        """edge_bits where only first or last multiplying layers read the tensor, else bits."""
+        """The width chosen; else edge_bits where only first or last multiplying layers read the tensor, else bits."""
+        if name in self.choices.widths:
+            return self.choices.widths[name]
         readers = self.readers(name)
         return self.settings.edge_bits if readers and readers <= self.edges else self.settings.bits
 
@@ -226,7 +232,7 @@ class Lowering:
     def set_pending(self, node, name, a, b):
         """The float output of `node` is a·S + b of the integer tensor `name`."""
         total = self.totals[node.output] = pending(name, a, b, self.observed[node.output].mean)
-        value = self.values[node.output] = corrected(total, self.corrections.get(node.output, 0.0))
+        value = self.values[node.output] = corrected(total, self.choices.corrections.get(node.output, 0.0))
         self.counterparts[name] = counterparts.stated(node.output, value.a, value.b)
 
     def note(self, node, x, total, weight_format, weight_clipped=0.0):

@@ -1,8 +1,7 @@
 """What a quantisation depends on: widths, ranges, multipliers and rounding, checked when made."""
 
-import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from adderhw.errors import AdderHwError
 from adderhw.fixed import MAX_BITS, MIN_BITS, Rounding
@@ -92,10 +91,6 @@ class Settings:
     def weight_digits(self):
         """How many non-zero signed digits a weight of a multiplying layer may have; None where any number may."""
         return most_digits(self.weight_realisation)
-
-    def json(self):
-        """The settings as they travel in the model's metadata."""
-        return json.dumps(asdict(self))
 
 
 def most_digits(realisation):

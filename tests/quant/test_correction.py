@@ -5,6 +5,7 @@ import pytest
 
 from adderhw.plan import Plan
 from quant import Settings
+from quant.choices import Choices, source_grid
 from quant.convert import quantise
 from quant.correction import channel_means, corrected, ending_at
 from quant.float_graph import read_float_graph
@@ -17,10 +18,11 @@ from tests.quant.networks import adder_network, images, ordinary_cnn
 def test_the_means_of_every_layers_output_become_the_float_networks(make):
     graph, x, settings = read_float_graph(make()), images(), Settings(bits=4, range="max")
     observed = calibrate(graph, x)
-    before = Lowering(graph, observed, x, settings)
+    source = source_grid(x, settings)
+    before = Lowering(graph, observed, source, settings)
     integer = before.run()[0]
-    corrections = corrected(graph, observed, x, settings, {})
-    after = Lowering(graph, observed, x, settings, {}, corrections)
+    corrections = corrected(graph, observed, x, settings, Choices())
+    after = Lowering(graph, observed, source, settings, Choices(corrections=corrections))
     fixed = after.run()[0]
     gains = 0
     for node in graph.nodes:

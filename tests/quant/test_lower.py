@@ -215,3 +215,10 @@ def test_a_network_may_end_in_a_convolution_and_batch_norm():
     x = net.batch_norm(net.conv(x, "last", 8, 5, kernel=1, pads=[0, 0, 0, 0]), "last_bn", 5)
     model = net.model(net.node("Flatten", [x], "logits", axis=1))
     assert signal_to_noise(model, Settings(range="max"), images()) > 25
+
+
+def test_a_width_of_its_own_holds_for_the_tensor_and_the_layers_that_read_it():
+    result = quantise_with_summary(adder_network(), images(), Settings(bits=8), widths={"stem_bn_relu": 5})
+    bits = [layer.bits for layer in result.layers if layer.op == "AdderConv"]
+    assert bits == [5, 8, 5, 8]
+    assert json.loads(result.graph.metadata["adderhw.quantisation"])["widths"] == {"stem_bn_relu": 5}

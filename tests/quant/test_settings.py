@@ -1,7 +1,5 @@
 """Settings refuse what lies outside their range, in one line."""
 
-import json
-
 import pytest
 
 from adderhw.errors import AdderHwError
@@ -31,10 +29,6 @@ from quant import Settings
 def test_a_value_out_of_range_is_named(name, value):
     with pytest.raises(AdderHwError, match=f"{name}: found"):
         Settings(**{name: value})
-
-
-def test_settings_travel_as_json():
-    assert json.loads(Settings(bits=5).json())["bits"] == 5
 
 
 def test_signed_digits_follow_the_realisation():
