@@ -3,6 +3,7 @@
 import csv
 import io
 import time
+from itertools import islice
 from math import cos, isfinite, pi
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from adderhw.errors import AdderHwError
 from adderhw.files import write_atomic
 from training import checkpoint
+from training.batch_norms import BATCHES, measure_batch_norms
 from training.data import load_test, load_training
 from training.learners import start, train_batch
 from training.logs import open_log
@@ -77,7 +79,10 @@ def resume(run, output):
 
 
 def train_epoch(run, training, validation, after_step=lambda: None, progress=None):
-    """The rest of one pass over `training`, in batches drawn from (seed, epoch); returns its row of LOG_FIELDS."""
+    """The rest of one pass over `training`, in batches drawn from (seed, epoch); returns its row of LOG_FIELDS.
+
+    Before learners are judged, their batch norms are measured anew on the epoch's first batches (batch_norms.py).
+    """
     recipe, place, progress = run.recipe, run.place, progress or Silence()
     lr = learning_rate(recipe, run.epoch)
     if not run.steps:
@@ -99,6 +104,10 @@ def train_epoch(run, training, validation, after_step=lambda: None, progress=Non
     run.steps = 0
     if not isfinite(loss):
         raise TrainingDivergedError(f"epoch {run.epoch + 1}: found a loss of {loss}, expected a finite number")
+    for learner in run.learners:
+        if learner.optimiser:
+            batches = training.epoch_batches(recipe.batch_size, seed=recipe.seed, epoch=run.epoch, **_share(place))
+            measure_batch_norms(learner.judged, islice(batches, BATCHES))
     accuracies = [top1(learner.judged, validation, place) for learner in run.learners]
     values = (run.epoch + 1, lr, loss, teacher_loss, accuracies[0], accuracies[1] if run.teacher else None)
     return dict(zip(LOG_FIELDS, values, strict=True))
