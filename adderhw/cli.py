@@ -36,6 +36,9 @@ def command(
     ] = "digits",
     split: Annotated[str, typer.Option(help="Split of the data set: train or test.")] = "test",
     limit: Annotated[int | None, typer.Option(help="Only the first LIMIT images.")] = None,
+    leave_out: Annotated[
+        Path | None, typer.Option(help="A .npz whose array named as the split has indices of images not to take.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="Images per batch.")] = 128,
     threads: Annotated[
         int | None, typer.Option(help="Threads; default all cores. Results do not depend on it.")
@@ -73,6 +76,7 @@ def command(
             data=data,
             split=split,
             limit=limit,
+            leave_out=leave_out,
             batch_size=batch_size,
             threads=threads,
             path=kernel,

@@ -1,7 +1,7 @@
 """Turns a data set or an array file into batches of a model's own input, without holding them all."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,10 +35,11 @@ class Samples:
         return part if self.mean is None else (part.astype(np.float32) - self.mean) / self.std
 
 
-def open_samples(graph, data, split, limit):
+def open_samples(graph, data, split, limit, leave_out=None):
     """The Samples of `data` (a data set's name, or a .npy/.npz file with x and optionally y) for `graph`'s input.
 
-    Raises DataError for unknown names, unreadable files and arrays that do not fit the input.
+    leave_out: an .npz whose array named as the split has indices of images to leave out. Raises DataError for unknown
+    names, unreadable files and arrays that do not fit the input.
     """
     if len(graph.inputs) != 1:
         raise ModelError(f"model: found {len(graph.inputs)} inputs, expected 1 to feed it from a data set")
@@ -49,7 +50,32 @@ def open_samples(graph, data, split, limit):
     else:
         dataset = datasets.load(data, split, limit=limit)
         samples = Samples(dataset.name, dataset.split, dataset.images, dataset.labels)
-    return normalised(graph, samples)
+    return normalised(graph, without(samples, leave_out, limit) if leave_out else samples)
+
+
+def without(samples, path, limit):
+    """The samples but for those whose indices are in the file `path`; indices beyond the limit leave nothing out."""
+    if samples.split is None:
+        raise DataError(f"{path}: found indices of images to leave out of an array file, expected a data set")
+    kept = np.ones(len(samples), bool)
+    indices = read_indices(path, samples.split, None if limit else len(samples))
+    kept[indices[indices < len(samples)]] = False
+    labels = None if samples.labels is None else samples.labels[kept]
+    return replace(samples, values=samples.values[kept], labels=labels)
+
+
+def read_indices(path, split, count):
+    """int64 indices below `count` (None: any) from the array `split` of an .npz file; raises DataError for another."""
+    try:
+        with np.load(path) as arrays:
+            indices = arrays[split]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{path}: found {error}, expected an .npz with an array {split!r}") from error
+    within = indices.ndim == 1 and indices.dtype.kind in "iu" and (indices >= 0).all()
+    if not within or (count is not None and (indices >= count).any()):
+        most = "" if count is None else f" to {count - 1}"
+        raise DataError(f"{path}: found other indices in {split!r}, expected whole numbers from 0{most}")
+    return indices.astype(np.int64)
 
 
 def from_file(path, limit):

@@ -54,6 +54,7 @@ def simulate(
     data="digits",
     split="test",
     limit=None,
+    leave_out=None,
     batch_size=128,
     threads=None,
     path=None,
@@ -68,7 +69,8 @@ def simulate(
 ):
     """Runs `model` (a path or a Model) on `data` and returns the schema 1 document (docs/energy.md) as a dict.
 
-    data: a data set's name or a .npy/.npz file; split, limit: which of its images. batch_size: images per call.
+    data: a data set's name or a .npy/.npz file; split, limit: which of its images; leave_out: an .npz whose array named
+    as the split has indices of images not to take. batch_size: images per call.
     threads: None for all cores; results do not depend on it. path: kernel path ('vnni', 'avx512', 'avx2', 'portable').
     energy: names or paths of energy tables. check: 'ort' compares every tensor with onnxruntime.
     trace: folder for every tensor as .npy. accumulator_bits, overflow: simulate adder accumulators of that
@@ -79,7 +81,7 @@ def simulate(
     model = model if isinstance(model, Model) else load(model)
     check_call(batch_size, threads, check, accumulator_bits, overflow)
     tables = [load_table(table) for table in energy]
-    samples = open_samples(model.graph, data, split, limit)
+    samples = open_samples(model.graph, data, split, limit, leave_out)
     threads = threads or available_threads()
     accumulator = Accumulator(accumulator_bits, overflow == "saturate")
     started = perf_counter()

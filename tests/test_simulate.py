@@ -81,6 +81,33 @@ def test_results_do_not_depend_on_batch_size_threads_or_path(tiny):
     assert runs[0] == runs[1] == runs[2]
 
 
+def test_images_that_are_named_are_left_out(tmp_path, tiny):
+    left = tmp_path / "left.npz"
+    np.savez(left, test=np.array([0, 3, 3, 354], np.int32))
+    labels = datasets.load("digits", "test").labels
+    every, some = (adderhw.simulate(tiny, leave_out=path)["accuracy"] for path in (None, left))
+    predicted = adderhw.load(tiny).run(datasets.load("digits", "test").images / np.float32(16)).argmax(axis=1)
+    assert some["count"] == every["count"] - 3
+    assert some["correct"] == every["correct"] - (predicted == labels)[[0, 3, 354]].sum()
+    assert adderhw.simulate(tiny, limit=20, leave_out=left)["data"]["count"] == 18
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"train": np.arange(5)}, "expected an .npz with an array 'test'"),
+        ({"test": np.array([355])}, "found other indices in 'test', expected whole numbers from 0 to 354"),
+        ({"test": np.array([-1])}, "found other indices in 'test', expected whole numbers from 0 to 354"),
+        ({"test": np.array([0.5])}, "found other indices in 'test'"),
+    ],
+)
+def test_bad_indices_are_one_line(monkeypatch, capsys, tmp_path, tiny, arrays, message):
+    np.savez(tmp_path / "left.npz", **arrays)
+    code, _, err = call(monkeypatch, capsys, tiny, "--leave-out", tmp_path / "left.npz")
+    assert (code, err.count("\n")) == (2, 1)
+    assert message in err
+
+
 def test_the_check_finds_a_model_whose_functions_differ(monkeypatch, capsys, tmp_path):
     model = models.digits_model()
     body = next(f for f in model.functions if f.name == "AdderConvInteger")

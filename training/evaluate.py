@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import torch
 import typer
 
-from adderhw.errors import DataError
+from adderhw.samples import read_indices
 from training import checkpoint
 from training import command_line as options
 from training.data import load_images
@@ -38,25 +37,13 @@ def command(
     data = load_images(metadata, path, split, root)
     if leave_out:
         kept = torch.ones(len(data), dtype=torch.bool)
-        kept[torch.from_numpy(_indices(leave_out, split, len(data)))] = False
+        kept[torch.from_numpy(read_indices(leave_out, split, len(data)))] = False
         data = data[kept]
     with options.computing(device, threads) as place:
         accuracy = top1(network.to(place.device), data.to(place.device), place)
         if place.is_first:
             right = round(accuracy * len(data) / 100)
             print(f"{path}: {data.name}, {split}: {right:,} of {len(data):,} images, top-1 {accuracy:.2f} %")
-
-
-def _indices(path, split, count):
-    """int64 indices below `count` from the array `split` of an .npz file."""
-    try:
-        with np.load(path) as arrays:
-            indices = arrays[split]
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: found {error}, expected an .npz with an array {split!r}") from error
-    if indices.ndim != 1 or indices.dtype.kind not in "iu" or not ((indices >= 0) & (indices < count)).all():
-        raise DataError(f"{path}: found other indices in {split!r}, expected whole numbers from 0 to {count - 1}")
-    return indices.astype(np.int64)
 
 
 def main():
