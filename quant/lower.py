@@ -406,25 +406,42 @@ def share_clipped(weight, grid):
     return float(((weight < low) | (weight > high)).mean())
 
 
+class GroupLayer(NamedTuple):
+    """A group's own adder layer: the FloatNode with its name and output, its operands, weight, K and attributes."""
+
+    node: FloatNode
+    x: Quantised
+    inputs: list[str]
+    weight: np.ndarray
+    constant: np.ndarray
+    attributes: Mapping
+
+
 def lower_groups(state, node, op, weight, attributes):
     """An adder layer, a node for each group of filters on a grid of its own; the sums come back in their order."""
-    groups, parts, a, b = state.choices.groups[node.output], [], np.empty(len(weight)), np.empty(len(weight))
-    for number, (filters, ends) in enumerate(groups, 1):
-        part = node._replace(name=f"{node.name}_group{number}")
-        channels, geometry = group_geometry(weight, attributes, filters)
-        grid = activation_grid(*ends, state.grid_bits(node.inputs[0]))
-        x = state.on_grid(node.inputs[0], grid, channels)
-        inputs, constant = adder_operands(state, part, op, weight[filters], x)
-        a[filters], b[filters] = -grid.scale, -constant
-        parts.append((part, x, inputs, geometry))
+    groups, builder = state.choices.groups[node.output], state.builder
+    layers = [group_layer(state, node, op, weight, attributes, *each) for each in enumerate(groups, 1)]
     # Concat takes one dtype, so all sums are int64 where one of them needs that.
-    code = max(state.builder.sum_code(op, part.name, inputs, geometry) for part, _, inputs, geometry in parts)
+    code = max(builder.sum_code(op, layer.node.name, layer.inputs, layer.attributes) for layer in layers)
     sums = []
-    for (part, x, inputs, geometry), (filters, _) in zip(parts, groups, strict=True):
-        output = state.builder.unique(f"{node.output}{part.name.removeprefix(node.name)}_sum")
-        sums.append(state.builder.emit(op, part.name, inputs, output, {**geometry, "output_dtype": code}))
-        state.note(part, x, output, x.format, share_clipped(weight[filters], x.format))
-    state.set_pending(node, in_order(state, node, sums, np.concatenate([g.filters for g in groups])), a, b)
+    for layer in layers:
+        output, kinds = builder.unique(f"{layer.node.output}_sum"), {**layer.attributes, "output_dtype": code}
+        sums.append(builder.emit(op, layer.node.name, layer.inputs, output, kinds))
+        state.note(layer.node, layer.x, output, layer.x.format, share_clipped(layer.weight, layer.x.format))
+    order = np.argsort(np.concatenate([group.filters for group in groups]))
+    a = np.concatenate([np.full(len(layer.weight), -layer.x.format.scale) for layer in layers])[order]
+    b = np.concatenate([-layer.constant for layer in layers])[order]
+    state.set_pending(node, in_order(state, node, sums, order), a, b)
+
+
+def group_layer(state, node, op, weight, attributes, number, group):
+    """The GroupLayer of a FilterGroup."""
+    channels, geometry = group_geometry(weight, attributes, group.filters)
+    grid = activation_grid(*group.range, state.grid_bits(node.inputs[0]))
+    x, weight = state.on_grid(node.inputs[0], grid, channels), weight[group.filters]
+    node = node._replace(name=f"{node.name}_group{number}", output=f"{node.output}_group{number}")
+    inputs, constant = adder_operands(state, node, op, weight, x)
+    return GroupLayer(node, x, inputs, weight, constant, geometry)
 
 
 def group_geometry(weight, attributes, filters):
@@ -440,11 +457,10 @@ def group_geometry(weight, attributes, filters):
     return tuple(channels.tolist()), {**attributes, "group": len(kept)}
 
 
-def in_order(state, node, sums, filters):
-    """The name of the sums side by side, in the layer's own order; filters: int64 (O,), which is which."""
+def in_order(state, node, sums, order):
+    """The name of the sums side by side, then in the layer's own order; order: int64 (O,), where each one stands."""
     output = state.builder.unique(f"{node.output}_groups_sum")
     joined = state.builder.emit("Concat", f"{node.name}_concat", sums, output, {"axis": 1})
-    order = np.argsort(filters)
     if (order == np.arange(len(order))).all():
         return joined
     indices = state.builder.parameter(f"{node.name}_order", order)
