@@ -90,9 +90,11 @@ class Graph:
         for name in node.inputs:
             if name and name not in tensors:
                 node.fail(f"input {name!r} that nothing before it computes", "nodes in topological order")
-        least = len(op.inputs) - op.optional
-        if not least <= len(node.inputs) <= len(op.inputs) or "" in node.inputs[:least]:
-            node.fail(f"{len(node.inputs)} inputs", f"{least} to {len(op.inputs)} ({', '.join(op.inputs)})")
+        least, most = len(op.inputs) - op.optional, len(op.inputs)
+        needed = node.inputs if op.variadic else node.inputs[:least]
+        if len(node.inputs) < least or (len(node.inputs) > most and not op.variadic) or "" in needed:
+            expected = f"at least {least}" if op.variadic else f"{least} to {most} ({', '.join(op.inputs)})"
+            node.fail(f"{len(node.inputs)} inputs", expected)
         padded = (*node.inputs, *[""] * (len(op.inputs) - len(node.inputs)))
         return tuple(tensors[name] if name else None for name in padded)
 

@@ -74,6 +74,9 @@ def command(
     multiplication_free: Annotated[
         bool, typer.Option("--multiplication-free", help="Shifts and adds in place of every multiplier.")
     ] = False,
+    filter_groups: Annotated[
+        int, typer.Option(help="Groups of an adder layer's filters, each with its own grid of the input, 1 to 64.")
+    ] = DEFAULTS.filter_groups,
     test_data: Annotated[
         int, typer.Option(help="Also write so many inputs with their outputs as test_data_set_0 beside OUTPUT.")
     ] = 0,
@@ -89,6 +92,7 @@ def command(
         bits=bits, edge_bits=edge_bits, range=range_, quantile=quantile, bias_correction=bias_correction,
         guard_bits=guard_bits, multiplier_bits=multiplier_bits, realisation=realisation, rounding=rounding,
         weight_realisation=weight_realisation, max_error=max_error, multiplication_free=multiplication_free,
+        filter_groups=filter_groups,
     )  # fmt: skip
     for name, found, least in (("samples", samples, 1), ("test data", test_data, 0)):
         if found < least:

@@ -42,12 +42,15 @@ class Builder:
 
     def emit_sum(self, op, name, inputs, output, attributes):
         """Adds a node whose sum is int32, or int64 where its exact bound needs that; returns its output's name."""
-        wide = with_defaults(
-            Node(op, name, tuple(inputs), output, {**attributes, "output_dtype": sum_type_code(0, 1 << 40)})
-        )
-        bound = BY_NAME[op].infer(wide, self._args(wide))
-        code = sum_type_code(bound.lowest, bound.highest)
+        code = self.sum_code(op, name, inputs, attributes)
         return self.emit(op, name, inputs, output, {**attributes, "output_dtype": code})
+
+    def sum_code(self, op, name, inputs, attributes):
+        """The output_dtype that a summing node needs: INT32, or INT64 where its exact bound does not fit that."""
+        attributes = {**attributes, "output_dtype": sum_type_code(0, 1 << 40)}
+        wide = with_defaults(Node(op, name, tuple(inputs), f"{name}:bound", attributes))
+        bound = BY_NAME[op].infer(wide, self._args(wide))
+        return sum_type_code(bound.lowest, bound.highest)
 
     def graph(self, outputs, metadata):
         """The checked Graph."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from quant.grids import input_grid
+from quant.groups import FilterGroup
 
 
 @dataclass(frozen=True)
@@ -13,11 +14,13 @@ class Choices:
     """Found by searches or given by the user; a tensor without an entry goes by the settings and the calibration.
 
     ranges: tensor name → (low, high) of its grid. widths: tensor name → bits of its grid, and so of the adder layers
-    that read it. corrections: layer output name → float64 (C,), added to that output.
+    that read it. groups: adder layer's output name → its FilterGroups, each with a grid of its own of the layer's
+    input. corrections: layer output name → float64 (C,), added to that output.
     """
 
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     widths: Mapping[str, int] = field(default_factory=dict)
+    groups: Mapping[str, tuple[FilterGroup, ...]] = field(default_factory=dict)
     corrections: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 

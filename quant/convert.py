@@ -11,7 +11,7 @@ from quant.correction import corrected
 from quant.float_graph import FloatGraph, read_float_graph
 from quant.lower import Layer, Lowering
 from quant.ranges import calibrate
-from quant.search import least_error_ranges
+from quant.search import least_error_groups, least_error_ranges
 from quant.settings import Settings
 
 
@@ -42,6 +42,9 @@ def quantise_with_summary(model, images, settings=Settings(), widths=None, progr
     if settings.range == "error":
         bits_of = Lowering(graph, observed, source, settings, choices).grid_bits
         choices = replace(choices, ranges=least_error_ranges(graph, observed, images, bits_of, progress))
+        if settings.filter_groups > 1:
+            found = least_error_groups(graph, observed, images, bits_of, settings.filter_groups, progress)
+            choices = replace(choices, groups=found)
     if settings.bias_correction:
         choices = replace(choices, corrections=corrected(graph, observed, images, settings, choices, progress))
     return Quantisation(*Lowering(graph, observed, source, settings, choices).run())

@@ -47,6 +47,11 @@ def corrected(value, correction):
     return replace(value, b=value.b + correction, centre=value.centre - correction / np.where(value.a, value.a, np.inf))
 
 
+def taken(value, name, channels):
+    """Some channels of a Pending, whose integers are the tensor `name`."""
+    return replace(value, name=name, a=value.a[channels], b=value.b[channels], centre=value.centre[channels])
+
+
 def scaled(value, factor, offset):
     """factor·value + offset per channel, exactly in float64: y = factor·(a·S + b) + offset."""
     return replace(value, a=value.a * factor, b=value.b * factor + offset)

@@ -14,7 +14,7 @@ from quant import counterparts
 from quant.builder import Builder
 from quant.choices import Choices
 from quant.float_graph import FloatNode
-from quant.fold import Pending, Quantised, batch_norm, clipped, corrected, pending, scaled
+from quant.fold import Pending, Quantised, batch_norm, clipped, corrected, pending, scaled, taken
 from quant.grids import (
     activation_grid,
     adder_weight,
@@ -71,6 +71,8 @@ class Lowering:
         reserved = {*graph.constants, *observed, *graph.outputs, graph.inputs[0].name}
         self.builder = Builder(graph.name, graph.inputs, reserved)
         self.values: dict[str, Quantised | Pending] = {}
+        self.sums: dict[str, Pending] = {}
+        self.held: dict[tuple, Quantised] = {}
         self.layers: list[Layer] = []
         self.edges = edge_layers(graph.nodes)
         self.guards: dict[tuple[str, float], str] = {}
@@ -174,10 +176,27 @@ class Lowering:
         """The float tensor as a Quantised; a Pending one is requantised to its calibrated grid."""
         value = self.values[name]
         if isinstance(value, Pending):
-            grid = self.grid(name)
-            output = self.requantise(name, value, grid, f"{self.producers[name]}_requantize", f"{name}_q")
-            value = self.values[name] = Quantised(output, grid)
+            self.sums[name] = value
+            value = self.values[name] = self.on_grid(name, self.grid(name))
         return value
+
+    def on_grid(self, name, grid, channels=None):
+        """The float tensor, or a tuple of its channels, as a Quantised on any grid, from its sum where it had one."""
+        key = name, grid, channels
+        if key not in self.held:
+            value, producer = self.sums.get(name) or self.affine_or_pending(name), self.producers.get(name, name)
+            if channels is not None:
+                value = taken(value, self._gathered(producer, value.name, channels), list(channels))
+            of = name if channels is None else None
+            output = self.requantise(of, value, grid, f"{producer}_requantize", f"{name}_q")
+            self.held[key] = Quantised(output, grid)
+        return self.held[key]
+
+    def _gathered(self, producer, name, channels):
+        """The name of an integer tensor's chosen channels."""
+        indices = self.builder.parameter(f"{name}_channels", np.array(channels, np.int64))
+        output = self.builder.unique(f"{name}_gathered")
+        return self.builder.emit("Gather", f"{producer}_gather", (name, indices), output, {"axis": 1})
 
     def affine_or_pending(self, name):
         """The float tensor as a Pending, clipped or not."""
@@ -198,13 +217,15 @@ class Lowering:
     def requantise(self, tensor_name, value, grid, name, output, dtype=None, steps=1):
         """Emits the Requantize of the float tensor's Pending to `grid`; returns the integer tensor's name.
 
+        tensor_name: None where the Pending stands for some of a float tensor's channels only.
         steps: how many steps of the grid settings.max_error counts as one, where the grid is finer for other reasons.
         """
         tensor = self.builder.tensors[value.name]
         clip = clip_bound(value.low, grid), clip_bound(value.high, grid)
         constants = self.multipliers_of(value, tensor, grid, clip, steps)
         output = self.builder.unique(output)
-        self.counterparts[output] = counterparts.stated(tensor_name)
+        if tensor_name is not None:
+            self.counterparts[output] = counterparts.stated(tensor_name)
         rank = len(tensor.shape)
         inputs = [self.builder.parameter(f"{output}_{k}", per_channel(v, rank)) for k, v in constants._asdict().items()]
         attributes = {
@@ -359,16 +380,92 @@ def lower_adder_gemm(state, node):
 
 
 def lower_differences(state, node, op, weight, attributes):
-    """An adder layer with weight float64 (O, …)."""
+    """An adder layer with weight float64 (O, …): one node, or one for each group of filters."""
+    if node.output in state.choices.groups:
+        lower_groups(state, node, op, weight, attributes)
+        return
     x = state.quantised(node.inputs[0])
+    inputs, constant = adder_operands(state, node, op, weight, x)
+    total = state.sum(op, node, inputs, attributes)
+    state.set_pending(node, total, -x.format.scale, -constant)
+    state.note(node, x, total, x.format, share_clipped(weight, x.format))
+
+
+def adder_operands(state, node, op, weight, x):
+    """(names of the operands, K) of an adder layer on the Quantised x, with its weight on the same grid."""
     w, constant = adder_weight(weight, x.format)
-    low, high = grid_range(x.format)
     inputs = [x.name, state.builder.parameter(f"{node.name}_weight_q", w, x.format)]
     if op == "AdderConvInteger":
         inputs.append(zero_point(state, node, "x", x.format))
-    total = state.sum(op, node, inputs, attributes)
-    state.set_pending(node, total, -x.format.scale, -constant)
-    state.note(node, x, total, x.format, float(((weight < low) | (weight > high)).mean()))
+    return inputs, constant
+
+
+def share_clipped(weight, grid):
+    """The share of an adder layer's weights outside the grid."""
+    low, high = grid_range(grid)
+    return float(((weight < low) | (weight > high)).mean())
+
+
+class GroupLayer(NamedTuple):
+    """A group's own adder layer: the FloatNode with its name and output, its operands, weight, K and attributes."""
+
+    node: FloatNode
+    x: Quantised
+    inputs: list[str]
+    weight: np.ndarray
+    constant: np.ndarray
+    attributes: Mapping
+
+
+def lower_groups(state, node, op, weight, attributes):
+    """An adder layer, a node for each group of filters on a grid of its own; the sums come back in their order."""
+    groups, builder = state.choices.groups[node.output], state.builder
+    layers = [group_layer(state, node, op, weight, attributes, *each) for each in enumerate(groups, 1)]
+    # Concat takes one dtype, so all sums are int64 where one of them needs that.
+    code = max(builder.sum_code(op, layer.node.name, layer.inputs, layer.attributes) for layer in layers)
+    sums = []
+    for layer in layers:
+        output, kinds = builder.unique(f"{layer.node.output}_sum"), {**layer.attributes, "output_dtype": code}
+        sums.append(builder.emit(op, layer.node.name, layer.inputs, output, kinds))
+        state.note(layer.node, layer.x, output, layer.x.format, share_clipped(layer.weight, layer.x.format))
+    order = np.argsort(np.concatenate([group.filters for group in groups]))
+    a = np.concatenate([np.full(len(layer.weight), -layer.x.format.scale) for layer in layers])[order]
+    b = np.concatenate([-layer.constant for layer in layers])[order]
+    state.set_pending(node, in_order(state, node, sums, order), a, b)
+
+
+def group_layer(state, node, op, weight, attributes, number, group):
+    """The GroupLayer of a FilterGroup."""
+    channels, geometry = group_geometry(weight, attributes, group.filters)
+    grid = activation_grid(*group.range, state.grid_bits(node.inputs[0]))
+    x, weight = state.on_grid(node.inputs[0], grid, channels), weight[group.filters]
+    node = node._replace(name=f"{node.name}_group{number}", output=f"{node.output}_group{number}")
+    inputs, constant = adder_operands(state, node, op, weight, x)
+    return GroupLayer(node, x, inputs, weight, constant, geometry)
+
+
+def group_geometry(weight, attributes, filters):
+    """(channels, attributes) of some of a layer's filters: what of the input they read, None for all, and how.
+
+    Filters of a grouped convolution read the channels of their own convolution groups, which filter_groups keeps whole.
+    """
+    conv_groups = attributes.get("group", 1)
+    if conv_groups == 1:
+        return None, attributes
+    kept = np.unique(filters // (len(weight) // conv_groups))
+    channels = (kept[:, None] * weight.shape[1] + np.arange(weight.shape[1])).reshape(-1)
+    return tuple(channels.tolist()), {**attributes, "group": len(kept)}
+
+
+def in_order(state, node, sums, order):
+    """The name of the sums side by side, then in the layer's own order; order: int64 (O,), where each one stands."""
+    output = state.builder.unique(f"{node.output}_groups_sum")
+    joined = state.builder.emit("Concat", f"{node.name}_concat", sums, output, {"axis": 1})
+    if (order == np.arange(len(order))).all():
+        return joined
+    indices = state.builder.parameter(f"{node.name}_order", order)
+    output = state.builder.unique(f"{node.output}_sum")
+    return state.builder.emit("Gather", f"{node.name}_gather", (joined, indices), output, {"axis": 1})
 
 
 def lower_batch_norm(state, node):

@@ -6,6 +6,7 @@ import numpy as np
 
 from adderhw.kernels import Geometry, adder_conv, pack_adder_conv
 from quant.grids import activation_grid, adder_weight
+from quant.groups import FilterGroup, filter_groups
 from quant.lower import ADDING, CARRIERS
 from quant.ranges import run, session_of
 
@@ -24,18 +25,51 @@ def least_error_ranges(graph, observed, images, bits_of, progress=None):
     gain of the batch norm behind it; the mean is left to bias correction (docs/quantisation.md).
     progress: called with (tensors done, tensors in all).
     """
-    readers = adder_readers(graph)
+    searched = activations_of_readers(graph, observed, images, progress)
+    return {name: least_error_range(graph, nodes, values, bits_of(name)) for name, nodes, values in searched}
+
+
+def least_error_groups(graph, observed, images, bits_of, count, progress=None):
+    """Adder layer's output name → its FilterGroups, up to `count`, each with the range of its least error.
+
+    Only layers whose groups want different grids, and whose input the lowering can put on several. Arguments and error
+    as least_error_ranges, the error that of the group's own channels.
+    """
+    found = {}
+    for name, nodes, values in activations_of_readers(graph, observed, images, progress):
+        for node in nodes:
+            weight, conv_groups = graph.constants[node.inputs[1]], node.attributes.get("group", 1)
+            filters = filter_groups(weight, conv_groups, count)
+            if len(filters) > 1 and is_pending_sum(graph, observed, node.inputs[0]):
+                groups = joined(filters, group_ranges(graph, node, values, bits_of(name), filters))
+                if len(groups) > 1:
+                    found[node.output] = groups
+    return found
+
+
+def is_pending_sum(graph, observed, name):
+    """Whether the lowering has the tensor as sums, which can go on any grid; not what is on one grid already."""
+    makers = {node.output: node for node in graph.nodes}
+    while name in makers and makers[name].op in ("Flatten", "Reshape"):
+        name = makers[name].inputs[0]
+        if observed[name].shape[1:] != (1, 1):
+            return False
+    return name in makers and makers[name].op not in CARRIERS
+
+
+def activations_of_readers(graph, observed, images, progress=None):
+    """Yields (tensor name, the adder layers that read its grid, name → activations of what they read and compute)."""
+    readers, done = adder_readers(graph), 0
     sizes = {name: 4 * sum(prod(observed[t].shape) for t in tensors_of(nodes)) for name, nodes in readers.items()}
     count = min(len(images), MOST_IMAGES, max(1, MEMORY // max(sizes.values(), default=1)))
     chosen = images[np.linspace(0, len(images) - 1, count).astype(np.int64)]
-    ranges = {}
     for names in passes(sizes, MEMORY // count):
         values = activations(graph, chosen, {t for name in names for t in tensors_of(readers[name])})
         for name in names:
-            ranges[name] = least_error_range(graph, readers[name], values, bits_of(name))
+            yield name, readers[name], values
+            done += 1
             if progress:
-                progress(len(ranges), len(readers))
-    return ranges
+                progress(done, len(readers))
 
 
 def adder_readers(graph):
@@ -69,6 +103,24 @@ def least_error_range(graph, nodes, values, bits):
     return best * low, best * high
 
 
+def group_ranges(graph, node, values, bits, groups):
+    """[(low, high)] of the grid of `bits` for each of the groups of filters on which these err the least."""
+    x, y = values[node.inputs[0]], values[node.output]
+    low, high = min(0.0, float(x.min())), max(0.0, float(x.max()))
+    grids = [activation_grid(share * low, share * high, bits) for share in CANDIDATES]
+    errors = np.array([channel_errors(graph, node, x, y, grid) for grid in grids])
+    best = [CANDIDATES[errors[:, filters].sum(axis=1).argmin()] for filters in groups]
+    return [(share * low, share * high) for share in best]
+
+
+def joined(filters, ranges):
+    """The FilterGroups of groups of filters with their ranges; those of one range are one group."""
+    groups = {}
+    for each, ends in zip(filters, ranges, strict=True):
+        groups.setdefault(ends, []).append(each)
+    return tuple(FilterGroup(np.sort(np.concatenate(each)), ends) for ends, each in groups.items())
+
+
 def passes(sizes, most):
     """The names in groups, in order, whose sizes add up to at most `most` where one name does not exceed it alone."""
     groups, total = [], most + 1
@@ -92,6 +144,11 @@ def activations(graph, images, names):
 
 def layer_error(graph, node, x, y, grid):
     """Σ over channels of the variance of g·(Y_q − Y) of an adder layer with input and weight on `grid`."""
+    return float(channel_errors(graph, node, x, y, grid).sum())
+
+
+def channel_errors(graph, node, x, y, grid):
+    """float64 (O,): the variance of g·(Y_q − Y) of each channel of an adder layer with input and weight on `grid`."""
     weight = graph.constants[node.inputs[1]]
     geometry = Geometry()
     if node.op == "AdderConv":
@@ -106,7 +163,7 @@ def layer_error(graph, node, x, y, grid):
     packed = pack_adder_conv(w, geometry, x_range=(grid.min, grid.max))
     sums = adder_conv(np.ascontiguousarray(steps.transpose(0, 2, 3, 1)), packed, grid.zero_point, threads=1)
     error = (y.transpose(0, 2, 3, 1) + grid.scale * sums + constant).reshape(-1, len(weight))
-    return float((gain(graph, node, len(weight)) ** 2 * error.var(axis=0, dtype=np.float64)).sum())
+    return gain(graph, node, len(weight)) ** 2 * error.var(axis=0, dtype=np.float64)
 
 
 def gain(graph, node, channels):

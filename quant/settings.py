@@ -11,6 +11,7 @@ RANGES = ("max", "quantile", "error")
 # (docs/quantisation.md has the measurements).
 DEFAULT_QUANTILES = ((9, 1.0), (8, 0.9999), (5, 0.9997), (MIN_BITS, 0.999))
 MOST_MULTIPLIER_BITS = 24
+MOST_FILTER_GROUPS = 64
 # A multiplier of b + 6 bits is within 1/32 step of a b-bit output, far below any bound worth asking for.
 ERROR_BITS = 6
 # The multiplication-free preset (docs/quantisation.md has the measurements).
@@ -33,6 +34,8 @@ class Settings:
     of multiplying layers, whose digits it limits. max_error: with it a multiplier has the fewest digits and then the
     fewest bits whose error is at most so many steps of the output before rounding, instead of all it may have.
     multiplication_free: what is left to a multiplier becomes shift_add, and max_error MULTIPLICATION_FREE_ERROR.
+    filter_groups: of so many groups of an adder layer's filters each has its own grid of the layer's input; above 1
+    only with range 'error', for the other ranges are one for all filters.
     """
 
     bits: int = 8
@@ -47,6 +50,7 @@ class Settings:
     weight_realisation: str = "multiplier"
     max_error: float | None = None
     multiplication_free: bool = False
+    filter_groups: int = 1
 
     def __post_init__(self):
         if self.multiplication_free:
@@ -56,12 +60,16 @@ class Settings:
             ("edge_bits", MIN_BITS, MAX_BITS),
             ("guard_bits", 0, 12),
             ("multiplier_bits", 3, MOST_MULTIPLIER_BITS),
+            ("filter_groups", 1, MOST_FILTER_GROUPS),
         ):
             require(least <= getattr(self, name) <= most, name, getattr(self, name), f"{least} to {most}")
         if self.quantile is None:
             shares = (share for width, share in DEFAULT_QUANTILES if self.bits >= width)
             object.__setattr__(self, "quantile", next(shares))
         require(self.range in RANGES, "range", self.range, " or ".join(RANGES))
+        require(
+            self.filter_groups == 1 or self.range == "error", "range", self.range, "error with filter_groups above 1"
+        )
         require(0.5 < self.quantile <= 1, "quantile", self.quantile, "above 0.5, at most 1")
         expected = "multiplier, shift or shift_add:K with K of at least 1"
         for name in ("realisation", "weight_realisation"):

@@ -156,6 +156,19 @@ class Builder:
         total = self.node("Add", [first, second], {}, shape)
         return self.requantize(total, self.drawn_format())
 
+    def channels(self, x):
+        """Channels of x in any order, some twice or never, beside x; or those of a convolution's sums beside them."""
+        sums = self.draw(st.booleans())
+        source = self.convolution("AdderConvInteger", x) if sums else x
+        channels, *image = self.shapes[source]
+        indices = self.array((self.number(1, 6),), -channels, channels - 1, self.draw(st.sampled_from("il")))
+        inputs = [source, self.constant(indices)]
+        taken = self.node("Gather", inputs, {"axis": 1}, (len(indices), *image), self.ranges[source])
+        inputs = self.draw(st.permutations([source, taken, *[taken] * self.number(0, 1)]))
+        total = sum(self.shapes[name][0] for name in inputs)
+        out = self.node("Concat", inputs, {"axis": 1}, (total, *image), self.ranges[source])
+        return self.requantize(out, self.drawn_format()) if sums else out
+
     def pool(self, x):
         """A max pool, or a sum pool and its Requantize."""
         channels, height, width = self.shapes[x]
@@ -190,12 +203,14 @@ class Builder:
 
 @st.composite
 def networks(draw):
-    """(Graph, input array): one to three random layers, pools and residuals, now and then a classifier."""
+    """(Graph, input array): one to three random layers, pools, residuals and wirings, now and then a classifier."""
     bits = draw(st.one_of(st.integers(2, 8), st.integers(2, 8), st.integers(9, 16)))
     shape = (draw(st.integers(1, 4)), draw(st.integers(1, 5)), draw(st.integers(1, 5)))
     builder = Builder(draw, bits, draw(st.booleans()), shape)
     x = "x"
-    for part in draw(st.lists(st.sampled_from(["layer", "layer", "residual", "pool"]), min_size=1, max_size=3)):
+    for part in draw(
+        st.lists(st.sampled_from(["layer", "layer", "residual", "pool", "channels"]), min_size=1, max_size=3)
+    ):
         x = getattr(builder, part)(x)
     if draw(st.booleans()):
         x = builder.classifier(x)
@@ -276,6 +291,8 @@ ORACLES = {
     "SumPool": lambda node, args, number: naive.sum_pool(
         args[0], number=number, **{k: node.attributes[k] for k in ("kernel_shape", "strides")}
     ),
+    "Concat": lambda node, args, number: np.concatenate(args, axis=1),
+    "Gather": lambda node, args, number: args[0][:, args[1]],
     "Flatten": lambda node, args, number: args[0].reshape(len(args[0]), -1),
     "Reshape": lambda node, args, number: args[0].reshape(len(args[0]), -1),
 }

@@ -3,6 +3,7 @@
 from adderhw.ops.add import Add
 from adderhw.ops.adder_conv import AdderConvInteger
 from adderhw.ops.adder_gemm import AdderGemmInteger
+from adderhw.ops.channels import Concat, Gather
 from adderhw.ops.conv_integer import ConvInteger
 from adderhw.ops.edges import DequantizeLinear, QuantizeLinear
 from adderhw.ops.matmul_integer import MatMulInteger
@@ -21,6 +22,8 @@ OPS = (
     SumPool(),
     Flatten(),
     Reshape(),
+    Concat(),
+    Gather(),
     QuantizeLinear(),
     DequantizeLinear(),
 )

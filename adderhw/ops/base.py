@@ -65,7 +65,8 @@ class Op:
     """The contract of one op; each op is one file with one subclass of this.
 
     name: in the graph and in ONNX. domain: its ONNX domain. standard: whether the reader also takes the op of
-    that name from ONNX's own domain. inputs: names; the last `optional` ones may be left out.
+    that name from ONNX's own domain. inputs: names; the last `optional` ones may be left out, and where the op is
+    `variadic` the last one may be followed by more of its kind.
     body: the op's ONNX function body, in ONNX's text syntax; {compute} stands for FLOAT or DOUBLE.
     """
 
@@ -74,6 +75,7 @@ class Op:
     standard = ""
     inputs: tuple[str, ...] = ("x",)
     optional = 0
+    variadic = False
     output = "y"
     attributes: Mapping[str, Attribute] = MappingProxyType({})
     body = ""
