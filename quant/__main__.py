@@ -46,8 +46,16 @@ def command(
         int, typer.Option(help="Width of the first and the last layer where they multiply, 2 to 16.")
     ] = DEFAULTS.edge_bits,
     range_: Annotated[
-        str, typer.Option("--range", help="Range of a tensor: max, quantile, or error (least error of the outputs).")
+        str,
+        typer.Option(
+            "--range",
+            help="Range of a tensor: max, quantile, error (least error of the layers that read it), "
+            "or divergence (error, then least divergence of the network's outputs).",
+        ),
     ] = DEFAULTS.range,
+    widths: Annotated[
+        Path | None, typer.Option(help="JSON file, float tensor's name to bits, where not --bits or --edge-bits.")
+    ] = None,
     quantile: Annotated[
         float | None, typer.Option(help="Share of the values inside the range; default by --bits, 0.9999 at 8.")
     ] = None,
@@ -82,6 +90,7 @@ def command(
     compare the two."""
     from adderhw.errors import AdderHwError
     from export.writer import write_graph
+    from quant.choices import read_widths
     from quant.convert import quantise_with_summary
     from quant.float_graph import read_float_graph
 
@@ -93,12 +102,13 @@ def command(
     for name, found, least in (("samples", samples, 1), ("test data", test_data, 0)):
         if found < least:
             raise AdderHwError(f"{name}: found {found}, expected at least {least}")
+    chosen_widths = read_widths(widths) if widths else None
     graph = read_float_graph(model)
     check_writable(output)
     chosen = calibration_samples(graph, calibrate, samples)
     images = chosen.batch(0, len(chosen))
     with progress_bar() as progress:
-        result = quantise_with_summary(graph, images, settings, progress=progress)
+        result = quantise_with_summary(graph, images, settings, chosen_widths, progress)
     write_graph(result.graph, output)
     if test_data:
         write_golden(result.graph, output, images[:test_data])

@@ -36,7 +36,7 @@ class Builder:
     def emit(self, op, name, inputs, output, attributes=None, format=None):
         """Adds a node and returns its output's name; raises ModelError, as the op does."""
         node = with_defaults(Node(op, unused(name, self.node_names), tuple(inputs), output, attributes or {}))
-        self._state(BY_NAME[op].infer(node, self._args(node)), format)
+        self._state(BY_NAME[op].infer(node, self.args(node)), format)
         self.nodes.append(node)
         return output
 
@@ -45,7 +45,7 @@ class Builder:
         wide = with_defaults(
             Node(op, name, tuple(inputs), output, {**attributes, "output_dtype": sum_type_code(0, 1 << 40)})
         )
-        bound = BY_NAME[op].infer(wide, self._args(wide))
+        bound = BY_NAME[op].infer(wide, self.args(wide))
         code = sum_type_code(bound.lowest, bound.highest)
         return self.emit(op, name, inputs, output, {**attributes, "output_dtype": code})
 
@@ -53,7 +53,8 @@ class Builder:
         """The checked Graph."""
         return Graph(self.name, self.inputs, outputs, self.nodes, self.parameters, self.formats, metadata)
 
-    def _args(self, node):
+    def args(self, node):
+        """The input Tensors of `node`, None for each input left out."""
         padded = (*node.inputs, *[""] * (len(BY_NAME[node.op].inputs) - len(node.inputs)))
         return tuple(self.tensors[name] if name else None for name in padded)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from adderhw.errors import AdderHwError
 from adderhw.fixed import MAX_BITS, MIN_BITS, Rounding
 
-RANGES = ("max", "quantile", "error")
+RANGES = ("max", "quantile", "error", "divergence")
 # The share inside the range, from each width on: the fewer the steps, the more is gained by cutting the tail
 # (docs/quantisation.md has the measurements).
 DEFAULT_QUANTILES = ((9, 1.0), (8, 0.9999), (5, 0.9997), (MIN_BITS, 0.999))
@@ -26,7 +26,8 @@ class Settings:
     bits: width of adder layers and activations, 2…16. edge_bits: width of the weights and input of the first and
     the last layer where those multiply. range: 'max', or 'quantile' with the share `quantile` of the values
     inside the range (None: by the width, DEFAULT_QUANTILES), or 'error': for what adder layers read, the range of
-    the least error of their outputs, for the rest as 'quantile'. bias_correction: whether each layer's constant
+    the least error of their outputs, for the rest as 'quantile', or 'divergence': from those on, the ranges of the
+    least divergence of the network's outputs. bias_correction: whether each layer's constant
     takes up what quantisation did to its channels' means. guard_bits: extra bits below the output's step in
     which a residual sum is taken. multiplier_bits: width of the signed multiplier M. realisation: 'multiplier',
     'shift' or 'shift_add:K'. rounding: a name of adderhw.fixed.Rounding. weight_realisation: the same for the weights
