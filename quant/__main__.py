@@ -13,7 +13,7 @@ from rich.table import Table
 
 from adderhw.command_line import progress_bar, run_app
 from adderhw.files import check_writable
-from quant import compare_command
+from quant import compare_command, mixed_command
 from quant.settings import Settings
 
 PROGRAM = "python -m quant"
@@ -28,6 +28,8 @@ EXAMPLES = f"""Examples:
   {PROGRAM} ann.onnx --calibrate digits --multiplication-free -o ann_free.onnx
 
   {PROGRAM} compare ann.onnx ann_int8.onnx --data digits          (see {PROGRAM} compare --help)
+
+  {PROGRAM} mixed ann.onnx --calibrate digits --store mixed.jsonl (see {PROGRAM} mixed --help)
 """
 DEFAULTS = Settings()
 BATCH = 64
@@ -87,7 +89,7 @@ def command(
     ] = 0,
 ) -> None:
     """Quantise a float ONNX network of adder and convolution layers to an integer one; or, as `compare FLOAT INT`,
-    compare the two."""
+    compare the two; or, as `mixed FLOAT`, search bits tensor by tensor."""
     from adderhw.errors import AdderHwError
     from export.writer import write_graph
     from quant.choices import read_widths
@@ -176,9 +178,10 @@ def print_accuracies(console, graph, path, samples):
 
 
 def main() -> None:
-    """Entry point of `python -m quant` and `adderhw-quant`; a first argument `compare` is the subcommand."""
-    if sys.argv[1:2] == ["compare"]:
-        run_app(partial(compare_command.app, sys.argv[2:]), compare_command.PROGRAM)
+    """Entry point of `python -m quant` and `adderhw-quant`; a first argument `compare` or `mixed` is a subcommand."""
+    for name, other in (("compare", compare_command), ("mixed", mixed_command)):
+        if sys.argv[1:2] == [name]:
+            run_app(partial(other.app, sys.argv[2:]), other.PROGRAM)
     run_app(app, PROGRAM)
 
 

@@ -164,8 +164,13 @@ class Lowering:
 
     def grid(self, name):
         """The grid that the calibration gives the float tensor `name`."""
-        low, high = self.choices.ranges.get(name) or self.observed[name].range(self.settings)
+        low, high = self.choices.ranges.get(name) or self.observed[name].range(self.settings_of(name))
         return activation_grid(low, high, self.grid_bits(name))
+
+    def settings_of(self, name):
+        """The settings of a tensor's range: those of its own width where that was chosen."""
+        bits = self.choices.widths.get(name)
+        return self.settings if bits is None else self.settings.at_width(bits)
 
     def grid_bits(self, name):
         """The width chosen; else edge_bits where only first or last multiplying layers read the tensor, else bits."""

@@ -121,9 +121,10 @@ def first_uses(graph, observed, source, settings, choices):
 
 def with_all_ranges(graph, observed, source, settings, choices):
     """The choices with a range for every tensor that has a grid: that of the calibration where none is chosen."""
-    names = first_uses(graph, observed, source, settings, choices)
-    ranges = {name: choices.ranges.get(name) or observed[name].range(settings) for name in names}
-    return replace(choices, ranges=ranges)
+    lowering = Asking(graph, observed, source, settings, choices)
+    lowering.run()
+    calibrated = {name: observed[name].range(lowering.settings_of(name)) for name in lowering.asked}
+    return replace(choices, ranges={**calibrated, **choices.ranges})
 
 
 def descend(trial, choices, factors, number, progress=None):

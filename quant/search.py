@@ -24,17 +24,25 @@ def least_error_ranges(graph, observed, images, bits_of, progress=None):
     gain of the batch norm behind it; the mean is left to bias correction (docs/quantisation.md).
     progress: called with (tensors done, tensors in all).
     """
+    found = ranges_by_width(graph, observed, images, lambda name: (bits_of(name),), progress)
+    return {name: ends for (name, _), ends in found.items()}
+
+
+def ranges_by_width(graph, observed, images, widths_of, progress=None):
+    """(tensor name, bits) → (low, high), as least_error_ranges, for all widths that widths_of gives for the tensor."""
     readers = adder_readers(graph)
     sizes = {name: 4 * sum(prod(observed[t].shape) for t in tensors_of(nodes)) for name, nodes in readers.items()}
     count = min(len(images), MOST_IMAGES, max(1, MEMORY // max(sizes.values(), default=1)))
     chosen = images[np.linspace(0, len(images) - 1, count).astype(np.int64)]
-    ranges = {}
+    ranges, done = {}, 0
     for names in passes(sizes, MEMORY // count):
         values = activations(graph, chosen, {t for name in names for t in tensors_of(readers[name])})
         for name in names:
-            ranges[name] = least_error_range(graph, readers[name], values, bits_of(name))
+            for bits in widths_of(name):
+                ranges[name, bits] = least_error_range(graph, readers[name], values, bits)
+            done += 1
             if progress:
-                progress(len(ranges), len(readers))
+                progress(done, len(readers))
     return ranges
 
 

@@ -1,7 +1,7 @@
 """What a quantisation depends on: widths, ranges, multipliers and rounding, checked when made."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from adderhw.errors import AdderHwError
 from adderhw.fixed import MAX_BITS, MIN_BITS, Rounding
@@ -60,8 +60,7 @@ class Settings:
         ):
             require(least <= getattr(self, name) <= most, name, getattr(self, name), f"{least} to {most}")
         if self.quantile is None:
-            shares = (share for width, share in DEFAULT_QUANTILES if self.bits >= width)
-            object.__setattr__(self, "quantile", next(shares))
+            object.__setattr__(self, "quantile", default_quantile(self.bits))
         require(self.range in RANGES, "range", self.range, " or ".join(RANGES))
         require(0.5 < self.quantile <= 1, "quantile", self.quantile, "above 0.5, at most 1")
         expected = "multiplier, shift or shift_add:K with K of at least 1"
@@ -83,6 +82,11 @@ class Settings:
         for name, value in preset.items():
             object.__setattr__(self, name, value)
 
+    def at_width(self, bits):
+        """The same settings for a tensor of so many bits: the share inside its range is its width's, unless stated."""
+        stated = self.quantile != default_quantile(self.bits)
+        return replace(self, bits=bits, quantile=self.quantile if stated else None)
+
     @property
     def signed_digits(self):
         """How many non-zero signed digits a multiplier may have; None where any number may."""
@@ -92,6 +96,11 @@ class Settings:
     def weight_digits(self):
         """How many non-zero signed digits a weight of a multiplying layer may have; None where any number may."""
         return most_digits(self.weight_realisation)
+
+
+def default_quantile(bits):
+    """The share of a tensor's values inside its range that is the default at this width."""
+    return next(share for width, share in DEFAULT_QUANTILES if bits >= width)
 
 
 def most_digits(realisation):
