@@ -33,7 +33,8 @@ class Target:
 class Search:
     """The search over bits `least` to `most`; what the store holds already is not measured again.
 
-    All that it does follows from what was measured, so that a search that was killed and goes on is the same search.
+    points: those that this search has come by; every step follows from them, so that a search that was killed and goes
+    on is the same search. known: those of the store too, which searches for other targets may have left there.
     """
 
     bench: Bench
@@ -42,13 +43,15 @@ class Search:
     most: int
     progress: object = None
     points: dict[tuple[int, ...], Point] = field(default_factory=dict)
+    known: dict[tuple[int, ...], Point] = field(default_factory=dict)
+    uniform: dict[int, Point] = field(default_factory=dict)
 
     def __post_init__(self):
         self.ranges = self.searched_ranges()
         for record in self.store.records:
             if "widths" in record:
                 point = Point(**{**record, "widths": tuple(record["widths"])})
-                self.points[point.widths] = point
+                self.known[point.widths] = point
 
     def searched_ranges(self):
         """(tensor, bits) → (low, high): from the store, or searched now and stored."""
@@ -61,37 +64,40 @@ class Search:
 
     def point(self, widths):
         """The Point of bits by tensor, measured unless it is known."""
-        if widths not in self.points:
+        if widths not in self.known:
             point = self.bench.measure(widths, self.ranges)
             self.store.append(point._asdict())
-            self.points[widths] = point
+            self.known[widths] = point
+        self.points[widths] = self.known[widths]
         if self.progress:
             self.progress(len(self.points), self.most_points())
         return self.points[widths]
 
     def most_points(self):
         """About how many points the whole front takes, for the progress bar."""
-        one_at_a_time = len(self.bench.tensors) * (self.most - self.least)
+        one_at_a_time = sum(top - self.least for top in self.bench.uniform(self.most))
         near = (self.most - self.least + 1) * MOST_ROUNDS * TRIED_NEAR // 2
         return max(one_at_a_time * (1 + TRIED_DOWN) + near, len(self.points))
 
     def run(self, target=None):
         """Runs the search for a Target, or along the whole front without one; returns the best Point of a target."""
-        self.uniform = [self.point(self.bench.uniform(bits)) for bits in range(self.least, self.most + 1)]
+        self.uniform = {bits: self.point(self.bench.uniform(bits)) for bits in range(self.least, self.most + 1)}
         self.sensitivities = self.one_at_a_time()
         self.descend(target)
         if target is None:
-            for point in self.uniform:
+            for point in self.uniform.values():
                 self.exchange(Target(energy=point.energy))
             return None
-        return self.exchange(target)
+        self.exchange(target)
+        return best(self.known, target)
 
     def one_at_a_time(self):
-        """(number of the tensor, bits) → (loss, energy) that this tensor alone adds to all tensors at `most` bits."""
-        start, found = self.uniform[-1], {}
-        for at, bits in product(range(len(self.bench.tensors)), range(self.least, self.most + 1)):
-            point = self.point(changed(start.widths, {at: bits}))
-            found[at, bits] = point.loss - start.loss, point.energy - start.energy
+        """(number of the tensor, bits) → (loss, energy) that this tensor alone adds to all tensors at their most."""
+        start, found = self.uniform[self.most], {}
+        for at, top in enumerate(start.widths):
+            for bits in range(self.least, top + 1):
+                point = self.point(changed(start.widths, {at: bits}))
+                found[at, bits] = point.loss - start.loss, point.energy - start.energy
         return found
 
     def predicted(self, widths, moves):
@@ -105,7 +111,7 @@ class Search:
         Of the TRIED_DOWN moves with the least predicted loss for the energy saved, the one that does best when measured
         is made.
         """
-        point = self.uniform[-1]
+        point = self.uniform[self.most]
         while target is None or not self.passed(target, point):
             moves = [{at: bits - 1} for at, bits in enumerate(point.widths) if bits > self.least]
             if not moves:
@@ -123,25 +129,21 @@ class Search:
         """Local search from the best point within the target: one tensor a bit up, another one down, or either alone.
 
         Of the moves that the sensitivities say stay within the target, the TRIED_NEAR best are measured; the best
-        point found is where the next round starts, until a round finds nothing better. None: no point is within it.
+        point found is where the next round starts, until a round finds nothing better.
         """
-        best = self.best(target)
-        for _ in range(MOST_ROUNDS if best else 0):
-            for move in self.near(best, target)[:TRIED_NEAR]:
-                self.point(changed(best.widths, move))
-            found = self.best(target)
-            if found is best:
+        start = best(self.points, target)
+        for _ in range(MOST_ROUNDS if start else 0):
+            for move in self.near(start, target)[:TRIED_NEAR]:
+                self.point(changed(start.widths, move))
+            found = best(self.points, target)
+            if found is start:
                 break
-            best = found
-        return best
-
-    def best(self, target):
-        """The point known that does best within the target; None without one."""
-        return min(filter(target.holds, self.points.values()), key=target.objective, default=None)
+            start = found
 
     def near(self, point, target):
         """The moves from the point that are not measured yet and predicted to stay within the target, best first."""
-        ups = [{}] + [{at: bits + 1} for at, bits in enumerate(point.widths) if bits < self.most]
+        tops = self.uniform[self.most].widths
+        ups = [{}] + [{at: bits + 1} for at, bits in enumerate(point.widths) if bits < tops[at]]
         downs = [{}] + [{at: bits - 1} for at, bits in enumerate(point.widths) if bits > self.least]
         moves = []
         for up, down in product(ups, downs):
@@ -153,6 +155,11 @@ class Search:
             elif target.correct is None and point.energy + spent <= target.energy:
                 moves.append((loss, {**up, **down}))
         return [move for _, move in sorted(moves, key=lambda entry: entry[0])]
+
+
+def best(points, target):
+    """The one of the points, Points by widths, that does best within the target; None without one."""
+    return min(filter(target.holds, points.values()), key=target.objective, default=None)
 
 
 def changed(widths, moves):

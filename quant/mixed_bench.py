@@ -38,7 +38,8 @@ class Bench:
     """A float network, its calibration and selection images, and the table that prices its integer networks.
 
     trial: on the images corrected on, then the selection images; observed, images: the whole calibration.
-    labels: int64 of the selection images, or None. tensors: names, in order, of those whose widths are searched.
+    labels: int64 of the selection images, or None. tensors: names, in order, of those that have grids of their own.
+    edges: the ones of them that only first and last layers read where those multiply; settings.edge_bits is their most.
     """
 
     trial: Trial
@@ -46,6 +47,7 @@ class Bench:
     labels: np.ndarray | None
     table: EnergyTable
     tensors: tuple[str, ...]
+    edges: frozenset[str]
 
     @property
     def selected(self):
@@ -89,8 +91,9 @@ class Bench:
         return self.correct({name: values[self.trial.count :] for name, values in self.trial.expected.items()})
 
     def uniform(self, bits):
-        """The widths with which every tensor searched has `bits`."""
-        return (bits,) * len(self.tensors)
+        """The widths of `python -m quant --bits`: those of `edges` have the edges' bits, all others `bits`."""
+        edge_bits = self.trial.settings.edge_bits
+        return tuple(edge_bits if name in self.edges else bits for name in self.tensors)
 
     def network(self, widths, ranges):
         """(Graph, its layers) of bits by tensor, corrected on all calibration images: what is written to a file."""
@@ -104,8 +107,7 @@ class Bench:
 def bench(graph, calibration, selection, labels, settings, table, progress=None):
     """The Bench of a FloatGraph; calibration, selection: float32 (N, …); labels: of the selection images, or None.
 
-    The tensors searched are all that have grids of their own, but for the inputs of first and last layers that
-    multiply, which stay at settings.edge_bits. progress: called with (images done, in all).
+    progress: called with (images done, in all).
     """
     layers = [node.output for node in graph.nodes if node.op in LAYERS]
     observed, recorded = calibrate_and_record(graph, calibration, layers, progress=progress)
@@ -124,12 +126,10 @@ def bench(graph, calibration, selection, labels, settings, table, progress=None)
         {name: values[fitted].mean(axis=0) for name, values in recorded.means.items()},
         {name: np.concatenate(parts) for name, parts in expected.items()},
     )
-    lowering = Lowering(graph, observed, source, settings)
-    names = first_uses(graph, observed, source, settings, Choices())
-    searched = (
-        name for name in names if not 0 < len(lowering.readers(name)) == len(lowering.readers(name) & lowering.edges)
-    )
-    return Bench(trial, calibration, labels, table, tuple(searched))
+    names = tuple(first_uses(graph, observed, source, settings, Choices()))
+    state = Lowering(graph, observed, source, settings)
+    edges = frozenset(name for name in names if state.readers(name) and state.readers(name) <= state.edges)
+    return Bench(trial, calibration, labels, table, names, edges)
 
 
 def network_energy(graph, table):

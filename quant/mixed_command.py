@@ -96,7 +96,7 @@ def command(
         target = target_of(made, most_energy, least_top1)
         chosen = search.run(target)
     if target and chosen is None:
-        raise AdderHwError(f"target: found none of {len(search.points)} points within it, expected a weaker one")
+        raise AdderHwError(f"target: found none of {len(search.known)} points within it, expected a weaker one")
     console, seconds = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH), perf_counter() - started
     print_search(console, search, seed, seconds)
     if output:
@@ -183,9 +183,9 @@ def print_search(console, search, seed, seconds):
     console.print(mixed_report.table(search))
     count, right = search.bench.selected, search.bench.float_correct()
     float_top1 = "" if right is None else f"float top-1 on them {100 * right / count:.2f} %; "
-    measured = sum(point.seconds for point in search.points.values())
+    measured = sum(point.seconds for point in search.known.values())
     console.print(
-        f"{count} selection images of the training split, seed {seed}; {float_top1}{len(search.points)} points "
+        f"{count} selection images of the training split, seed {seed}; {float_top1}{len(search.known)} points "
         f"measured in {measured:.0f} s, this run {seconds:.0f} s; energy an image by {search.bench.table.title}",
         markup=False,
         highlight=False,
@@ -200,7 +200,7 @@ def write_best(console, search, target, output):
     from quant.__main__ import layer_table
     from quant.mixed_bench import network_energy
 
-    within = sorted(filter(target.holds, search.points.values()), key=target.objective)
+    within = sorted(filter(target.holds, search.known.values()), key=target.objective)
     for point in within:
         graph, layers = search.bench.network(point.widths, search.ranges)
         spent = network_energy(graph, search.bench.table)

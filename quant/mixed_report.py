@@ -26,11 +26,11 @@ def table(search):
     found = Table()
     for column in COLUMNS:
         found.add_column(column, justify="left" if column == COLUMNS[-1] else "right", overflow="fold")
-    for number, point in enumerate(front(search.points.values()), 1):
+    for number, point in enumerate(front(search.known.values()), 1):
         found.add_row(*row(str(number), point, search.bench.selected), bits_text(point))
     found.add_section()
-    for point in search.uniform:
-        found.add_row(*row(f"all {point.widths[0]}", point, search.bench.selected), beaten_text(search, point))
+    for bits, point in search.uniform.items():
+        found.add_row(*row(f"all {bits}", point, search.bench.selected), beaten_text(search, point))
     return found
 
 
@@ -51,7 +51,7 @@ def beaten_text(search, uniform):
     """Which points of the front are better than a uniform width, the dearest and the cheapest, and by how much."""
     beating = [
         (number, point)
-        for number, point in enumerate(front(search.points.values()), 1)
+        for number, point in enumerate(front(search.known.values()), 1)
         if point.energy <= uniform.energy and point.loss <= uniform.loss and point.widths != uniform.widths
     ]
     if not beating:
@@ -76,9 +76,9 @@ def document(search, header, seconds, chosen=None):
         "float_correct": search.bench.float_correct(),
         "seconds": seconds,
         "chosen": section(chosen) if chosen else None,
-        "front": [section(point) for point in front(search.points.values())],
-        "uniform": {str(point.widths[0]): section(point) for point in search.uniform},
-        "points": [section(point) for point in search.points.values()],
+        "front": [section(point) for point in front(search.known.values())],
+        "uniform": {str(bits): section(point) for bits, point in search.uniform.items()},
+        "points": [section(point) for point in search.known.values()],
     }
 
 
@@ -99,17 +99,17 @@ def figure(search):
     from matplotlib.figure import Figure
 
     drawn, count = Figure(figsize=(10, 4.5), layout="constrained", dpi=110), search.bench.selected
+    best = front(search.known.values())
     curves = [("divergence of the outputs", lambda point: point.loss)]
-    if search.uniform[0].correct is not None:
+    if best[0].correct is not None:
         curves.append(("top-1 on the selection images, %", lambda point: 100 * point.correct / count))
-    best = front(search.points.values())
     for axes, (label, value) in zip(drawn.subplots(1, len(curves), squeeze=False)[0], curves, strict=True):
-        for points, style in ((search.points.values(), {"marker": ".", "color": "0.8", "linestyle": ""}),
+        for points, style in ((search.known.values(), {"marker": ".", "color": "0.8", "linestyle": ""}),
                               (best, {"marker": ".", "color": "C0"}),
-                              (search.uniform, {"marker": "s", "color": "C3", "linestyle": ""})):  # fmt: skip
+                              (search.uniform.values(), {"marker": "s", "color": "C3", "linestyle": ""})):  # fmt: skip
             axes.plot([point.energy / 1e6 for point in points], [value(point) for point in points], **style)
-        for point in search.uniform:
-            axes.annotate(f" {point.widths[0]}", (point.energy / 1e6, value(point)), color="C3", va="bottom")
+        for bits, point in search.uniform.items():
+            axes.annotate(f" {bits}", (point.energy / 1e6, value(point)), color="C3", va="bottom")
         axes.set_xlabel(f"energy an image, µJ ({search.bench.table.name})")
         axes.set_ylabel(label)
         axes.grid(color="0.9")

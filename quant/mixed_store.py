@@ -17,17 +17,22 @@ class Store:
     def __init__(self, path, header):
         self.path = Path(path)
         header = json.loads(json.dumps(header))
-        if not self.path.exists():
-            write_atomic(self.path, json.dumps(header) + "\n")
-        try:
-            data = self.path.read_bytes()
-        except OSError as error:
-            raise AdderHwError(f"{path}: cannot read: {error.strerror or error}") from None
+        data = self.read() if self.path.exists() else b""
+        if not data:
+            data = json.dumps(header).encode() + b"\n"
+            write_atomic(self.path, data)
         whole = data[: data.rfind(b"\n") + 1]
-        found, *self.records = [self.parsed(at, line) for at, line in enumerate(whole.splitlines(), 1)] or [{}]
+        found, *self.records = [self.parsed(at, line) for at, line in enumerate((whole or data).splitlines(), 1)]
         self.check(found, header)
         if len(whole) < len(data):
             self.cut(len(whole))
+
+    def read(self):
+        """The bytes of the file; raises AdderHwError where it cannot be read."""
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise AdderHwError(f"{self.path}: cannot read: {error.strerror or error}") from None
 
     def parsed(self, number, line):
         """The dict in a line; raises AdderHwError where there is none."""
