@@ -13,7 +13,7 @@ from rich.table import Table
 
 from adderhw.command_line import progress_bar, run_app
 from adderhw.files import check_writable
-from quant import compare_command
+from quant import compare_command, mixed_command
 from quant.settings import Settings
 
 PROGRAM = "python -m quant"
@@ -28,6 +28,8 @@ EXAMPLES = f"""Examples:
   {PROGRAM} ann.onnx --calibrate digits --multiplication-free -o ann_free.onnx
 
   {PROGRAM} compare ann.onnx ann_int8.onnx --data digits          (see {PROGRAM} compare --help)
+
+  {PROGRAM} mixed ann.onnx --calibrate digits --store mixed.jsonl (see {PROGRAM} mixed --help)
 """
 DEFAULTS = Settings()
 BATCH = 64
@@ -46,8 +48,16 @@ def command(
         int, typer.Option(help="Width of the first and the last layer where they multiply, 2 to 16.")
     ] = DEFAULTS.edge_bits,
     range_: Annotated[
-        str, typer.Option("--range", help="Range of a tensor: max, quantile, or error (least error of the outputs).")
+        str,
+        typer.Option(
+            "--range",
+            help="Range of a tensor: max, quantile, error (least error of the layers that read it), "
+            "or divergence (error, then least divergence of the network's outputs).",
+        ),
     ] = DEFAULTS.range,
+    widths: Annotated[
+        Path | None, typer.Option(help="JSON file, float tensor's name to bits, where not --bits or --edge-bits.")
+    ] = None,
     quantile: Annotated[
         float | None, typer.Option(help="Share of the values inside the range; default by --bits, 0.9999 at 8.")
     ] = None,
@@ -82,9 +92,10 @@ def command(
     ] = 0,
 ) -> None:
     """Quantise a float ONNX network of adder and convolution layers to an integer one; or, as `compare FLOAT INT`,
-    compare the two."""
+    compare the two; or, as `mixed FLOAT`, search bits tensor by tensor."""
     from adderhw.errors import AdderHwError
     from export.writer import write_graph
+    from quant.choices import read_widths
     from quant.convert import quantise_with_summary
     from quant.float_graph import read_float_graph
 
@@ -97,12 +108,13 @@ def command(
     for name, found, least in (("samples", samples, 1), ("test data", test_data, 0)):
         if found < least:
             raise AdderHwError(f"{name}: found {found}, expected at least {least}")
+    chosen_widths = read_widths(widths) if widths else None
     graph = read_float_graph(model)
     check_writable(output)
     chosen = calibration_samples(graph, calibrate, samples)
     images = chosen.batch(0, len(chosen))
     with progress_bar() as progress:
-        result = quantise_with_summary(graph, images, settings, progress=progress)
+        result = quantise_with_summary(graph, images, settings, chosen_widths, progress)
     write_graph(result.graph, output)
     if test_data:
         write_golden(result.graph, output, images[:test_data])
@@ -170,9 +182,10 @@ def print_accuracies(console, graph, path, samples):
 
 
 def main() -> None:
-    """Entry point of `python -m quant` and `adderhw-quant`; a first argument `compare` is the subcommand."""
-    if sys.argv[1:2] == ["compare"]:
-        run_app(partial(compare_command.app, sys.argv[2:]), compare_command.PROGRAM)
+    """Entry point of `python -m quant` and `adderhw-quant`; a first argument `compare` or `mixed` is a subcommand."""
+    for name, other in (("compare", compare_command), ("mixed", mixed_command)):
+        if sys.argv[1:2] == [name]:
+            run_app(partial(other.app, sys.argv[2:]), other.PROGRAM)
     run_app(app, PROGRAM)
 
 

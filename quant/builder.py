@@ -36,7 +36,7 @@ class Builder:
     def emit(self, op, name, inputs, output, attributes=None, format=None):
         """Adds a node and returns its output's name; raises ModelError, as the op does."""
         node = with_defaults(Node(op, unused(name, self.node_names), tuple(inputs), output, attributes or {}))
-        self._state(BY_NAME[op].infer(node, self._args(node)), format)
+        self._state(BY_NAME[op].infer(node, self.args(node)), format)
         self.nodes.append(node)
         return output
 
@@ -49,14 +49,15 @@ class Builder:
         """The output_dtype that a summing node needs: INT32, or INT64 where its exact bound does not fit that."""
         attributes = {**attributes, "output_dtype": sum_type_code(0, 1 << 40)}
         wide = with_defaults(Node(op, name, tuple(inputs), f"{name}:bound", attributes))
-        bound = BY_NAME[op].infer(wide, self._args(wide))
+        bound = BY_NAME[op].infer(wide, self.args(wide))
         return sum_type_code(bound.lowest, bound.highest)
 
     def graph(self, outputs, metadata):
         """The checked Graph."""
         return Graph(self.name, self.inputs, outputs, self.nodes, self.parameters, self.formats, metadata)
 
-    def _args(self, node):
+    def args(self, node):
+        """The input Tensors of `node`, None for each input left out."""
         padded = (*node.inputs, *[""] * (len(BY_NAME[node.op].inputs) - len(node.inputs)))
         return tuple(self.tensors[name] if name else None for name in padded)
 

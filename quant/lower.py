@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import asdict
 from typing import NamedTuple
 
@@ -92,8 +93,22 @@ class Lowering:
     def run(self):
         """Lowers every node and output; returns the Graph and the summary's layers."""
         for node in self.graph.nodes:
-            self.check_inputs(node)
-            LOWER[node.op](self, node)
+            self.lower(node)
+        return self.finish()
+
+    def lower(self, node):
+        """Lowers one node, the next in topological order."""
+        self.check_inputs(node)
+        LOWER[node.op](self, node)
+
+    def branch(self, choices):
+        """A copy as far as this one has come, which goes on with other choices."""
+        other = copied(self)
+        other.choices, other.builder = choices, copied(self.builder)
+        return other
+
+    def finish(self):
+        """Lowers the outputs once all nodes are; returns the Graph and the summary's layers."""
         for name in self.graph.outputs:
             self._dequantise_output(name)
         metadata = {
@@ -151,8 +166,13 @@ class Lowering:
 
     def grid(self, name):
         """The grid that the calibration gives the float tensor `name`."""
-        low, high = self.choices.ranges.get(name) or self.observed[name].range(self.settings)
+        low, high = self.choices.ranges.get(name) or self.observed[name].range(self.settings_of(name))
         return activation_grid(low, high, self.grid_bits(name))
+
+    def settings_of(self, name):
+        """The settings of a tensor's range: those of its own width where that was chosen."""
+        bits = self.choices.widths.get(name)
+        return self.settings if bits is None else self.settings.at_width(bits)
 
     def grid_bits(self, name):
         """The width chosen; else edge_bits where only first or last multiplying layers read the tensor, else bits."""
@@ -252,9 +272,14 @@ class Lowering:
 
     def set_pending(self, node, name, a, b):
         """The float output of `node` is a·S + b of the integer tensor `name`."""
-        total = self.totals[node.output] = pending(name, a, b, self.observed[node.output].mean)
-        value = self.values[node.output] = corrected(total, self.choices.corrections.get(node.output, 0.0))
-        self.counterparts[name] = counterparts.stated(node.output, value.a, value.b)
+        self.totals[node.output] = pending(name, a, b, self.observed[node.output].mean)
+        self.correct(node.output, self.choices.corrections.get(node.output, 0.0))
+
+    def correct(self, output, correction):
+        """The layer's float `output` is what its sum says plus `correction`, float64 (C,) or 0."""
+        total = self.totals[output]
+        value = self.values[output] = corrected(total, correction)
+        self.counterparts[total.name] = counterparts.stated(output, value.a, value.b)
 
     def note(self, node, x, total, weight_format, weight_clipped=0.0):
         """Adds the layer to the summary."""
@@ -270,6 +295,15 @@ class Lowering:
                 weight_clipped,
             )
         )
+
+
+def copied(state):
+    """A copy of an object whose containers are copies too, their contents the same."""
+    other = copy(state)
+    for name, value in vars(state).items():
+        if isinstance(value, (dict, list, set)):
+            setattr(other, name, value.copy())
+    return other
 
 
 def edge_layers(nodes):

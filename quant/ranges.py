@@ -1,12 +1,15 @@
 """Ranges: what each tensor of the float network takes on calibration images, in one streamed pass."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
 import onnxruntime as ort
+from numba import njit
 
 from adderhw.errors import DataError, ModelError
+from adderhw.simulation import available_threads
 
 # A bin of the histogram is the sign, the exponent and the 8 leading mantissa bits of a float32, so that no range need
 # be known beforehand and a quantile is right to 2^-8 of itself, before the linear interpolation inside its bin.
@@ -33,7 +36,7 @@ class Observed:
         axes = (0, *range(2, batch.ndim))
         self.sums = self.sums + batch.sum(axis=axes, dtype=np.float64)
         self.images += len(batch)
-        self.counts += np.bincount(bin_of(batch).reshape(-1), minlength=1 << BIN_BITS)
+        count_bins(np.ascontiguousarray(batch, np.float32).view(np.int32).reshape(-1), self.counts)
 
     @property
     def mean(self):
@@ -69,6 +72,14 @@ def bin_of(values):
     return ((bits >> DROPPED_BITS) ^ ((bits >> 31) & ((1 << (BIN_BITS - 1)) - 1))) + (1 << (BIN_BITS - 1))
 
 
+@njit(cache=True, nogil=True)
+def count_bins(bits, counts):
+    """Adds the bins (see bin_of) of float32 bit patterns, int32 (n,), to counts: an eighth of numpy's time."""
+    for at in range(bits.size):
+        value = np.int64(bits[at])
+        counts[((value >> DROPPED_BITS) ^ ((value >> 31) & ((1 << (BIN_BITS - 1)) - 1))) + (1 << (BIN_BITS - 1))] += 1
+
+
 def edges_of(at):
     """(lower, upper) real edge of a bin, without infinities."""
     key = at - (1 << (BIN_BITS - 1))
@@ -77,25 +88,60 @@ def edges_of(at):
     return tuple(float(v) if key >= 0 else -float(v) for v in np.nan_to_num(values))
 
 
-def calibrate(graph, images, *, batch_size=16, progress=None):
+@dataclass
+class Recorded:
+    """What calibration keeps image by image. means: layer output → float64 (N, C), the mean of each channel.
+
+    outputs: graph output → float32 (N, …).
+    """
+
+    means: dict[str, np.ndarray]
+    outputs: dict[str, np.ndarray]
+
+
+def calibrate(graph, images, *, batch_size=4, progress=None):
     """Tensor name → Observed, for every activation of the FloatGraph, from stock onnxruntime.
 
-    images: float32 (N, …), the model's input; one batch of activations is held at a time. progress: called with
-    (images done, images in all). Raises DataError for images that do not fit the input or are not finite,
-    ModelError where onnxruntime refuses the model or an activation is not finite.
+    images: float32 (N, …), the model's input; one batch of activations for each processor is held at a time.
+    progress: called with (images done, images in all). Raises DataError for images that do not fit the input or are
+    not finite, ModelError where onnxruntime refuses the model or an activation is not finite.
     """
+    return calibrate_and_record(graph, images, (), batch_size=batch_size, progress=progress)[0]
+
+
+def calibrate_and_record(graph, images, layers, *, batch_size=4, progress=None):
+    """(what calibrate returns, Recorded) with the means of the outputs `layers` of the graph's layers."""
     check_images(graph, images)
     names = [node.output for node in graph.nodes]
-    session = session_of(graph, names)
-    observed = {}
-    for start in range(0, len(images), batch_size):
-        batch = images[start : start + batch_size]
-        for name, values in zip(names, run(session, graph, batch), strict=True):
+    observed, means, outputs = {}, {name: [] for name in layers}, {name: [] for name in graph.outputs}
+    done = 0
+    for batch, computed in batches(graph, names, images, batch_size):
+        tensors = dict(zip(names, computed, strict=True)) | {graph.inputs[0].name: batch}
+        for name, values in tensors.items():
             add(observed, name, values)
-        add(observed, graph.inputs[0].name, batch)
+        for name, parts in means.items():
+            parts.append(tensors[name].mean(axis=tuple(range(2, tensors[name].ndim)), dtype=np.float64))
+        for name, parts in outputs.items():
+            parts.append(tensors[name])
+        done += len(batch)
         if progress:
-            progress(min(start + batch_size, len(images)), len(images))
-    return observed
+            progress(done, len(images))
+    joined = ({name: np.concatenate(parts) for name, parts in found.items()} for found in (means, outputs))
+    return observed, Recorded(*joined)
+
+
+def batches(graph, names, images, size):
+    """(batch, [its tensors `names`]) in order; a batch of `size` images runs on each processor at a time.
+
+    One thread a batch: onnxruntime's own threads wait for each other after every node, which on two busy processors
+    doubled the time of ResNet-20's adder layers; batches of 4 stay in the cache, which 16 do not (34, 48 ms an image).
+    """
+    session, threads = session_of(graph, names), available_threads()
+    parts = [images[at : at + size] for at in range(0, len(images), size)]
+    with ThreadPoolExecutor(threads) as pool:
+        for at in range(0, len(parts), threads):
+            several = parts[at : at + threads]
+            yield from zip(several, pool.map(lambda part: run(session, graph, part), several), strict=True)
 
 
 def check_images(graph, images):
@@ -108,13 +154,14 @@ def check_images(graph, images):
 
 
 def session_of(graph, names):
-    """An onnxruntime session that returns the tensors `names`."""
+    """An onnxruntime session that returns the tensors `names` and computes in the thread that runs it."""
     proto = onnx.ModelProto()
     proto.CopyFrom(graph.proto)
     del proto.graph.output[:]
     proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     options = ort.SessionOptions()
     options.log_severity_level = 4
+    options.intra_op_num_threads = 1
     try:
         return ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors share no narrower base class

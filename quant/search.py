@@ -8,12 +8,12 @@ from adderhw.kernels import Geometry, adder_conv, pack_adder_conv
 from quant.grids import activation_grid, adder_weight
 from quant.groups import FilterGroup, filter_groups
 from quant.lower import ADDING, CARRIERS
-from quant.ranges import run, session_of
+from quant.ranges import batches
 
 CANDIDATES = np.geomspace(1 / 8, 1, 25)  # of the extremes
 MEMORY = 256 << 20  # bytes of activations held at once
 MOST_IMAGES = 64
-BATCH = 16
+BATCH = 4
 
 
 def least_error_ranges(graph, observed, images, bits_of, progress=None):
@@ -25,8 +25,17 @@ def least_error_ranges(graph, observed, images, bits_of, progress=None):
     gain of the batch norm behind it; the mean is left to bias correction (docs/quantisation.md).
     progress: called with (tensors done, tensors in all).
     """
-    searched = activations_of_readers(graph, observed, images, progress)
-    return {name: least_error_range(graph, nodes, values, bits_of(name)) for name, nodes, values in searched}
+    found = ranges_by_width(graph, observed, images, lambda name: (bits_of(name),), progress)
+    return {name: ends for (name, _), ends in found.items()}
+
+
+def ranges_by_width(graph, observed, images, widths_of, progress=None):
+    """(tensor name, bits) → (low, high), as least_error_ranges, for all widths that widths_of gives for the tensor."""
+    return {
+        (name, bits): least_error_range(graph, nodes, values, bits)
+        for name, nodes, values in activations_of_readers(graph, observed, images, progress)
+        for bits in widths_of(name)
+    }
 
 
 def least_error_groups(graph, observed, images, bits_of, count, progress=None):
@@ -136,8 +145,7 @@ def passes(sizes, most):
 def activations(graph, images, names):
     """Tensor name → float32 (N, …) of the float network on the images."""
     computed = sorted(names - {graph.inputs[0].name})
-    session = session_of(graph, computed)
-    parts = [run(session, graph, images[at : at + BATCH]) for at in range(0, len(images), BATCH)]
+    parts = [part for _, part in batches(graph, computed, images, BATCH)]
     values = dict(zip(computed, map(np.concatenate, zip(*parts, strict=True)), strict=True))
     return {**values, graph.inputs[0].name: images}
 

@@ -1,12 +1,12 @@
 """What a quantisation depends on: widths, ranges, multipliers and rounding, checked when made."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from adderhw.errors import AdderHwError
 from adderhw.fixed import MAX_BITS, MIN_BITS, Rounding
 
-RANGES = ("max", "quantile", "error")
+RANGES = ("max", "quantile", "error", "divergence")
 # The share inside the range, from each width on: the fewer the steps, the more is gained by cutting the tail
 # (docs/quantisation.md has the measurements).
 DEFAULT_QUANTILES = ((9, 1.0), (8, 0.9999), (5, 0.9997), (MIN_BITS, 0.999))
@@ -27,7 +27,8 @@ class Settings:
     bits: width of adder layers and activations, 2…16. edge_bits: width of the weights and input of the first and
     the last layer where those multiply. range: 'max', or 'quantile' with the share `quantile` of the values
     inside the range (None: by the width, DEFAULT_QUANTILES), or 'error': for what adder layers read, the range of
-    the least error of their outputs, for the rest as 'quantile'. bias_correction: whether each layer's constant
+    the least error of their outputs, for the rest as 'quantile', or 'divergence': from those on, the ranges of the
+    least divergence of the network's outputs. bias_correction: whether each layer's constant
     takes up what quantisation did to its channels' means. guard_bits: extra bits below the output's step in
     which a residual sum is taken. multiplier_bits: width of the signed multiplier M. realisation: 'multiplier',
     'shift' or 'shift_add:K'. rounding: a name of adderhw.fixed.Rounding. weight_realisation: the same for the weights
@@ -64,8 +65,7 @@ class Settings:
         ):
             require(least <= getattr(self, name) <= most, name, getattr(self, name), f"{least} to {most}")
         if self.quantile is None:
-            shares = (share for width, share in DEFAULT_QUANTILES if self.bits >= width)
-            object.__setattr__(self, "quantile", next(shares))
+            object.__setattr__(self, "quantile", default_quantile(self.bits))
         require(self.range in RANGES, "range", self.range, " or ".join(RANGES))
         require(
             self.filter_groups == 1 or self.range == "error", "range", self.range, "error with filter_groups above 1"
@@ -90,6 +90,11 @@ class Settings:
         for name, value in preset.items():
             object.__setattr__(self, name, value)
 
+    def at_width(self, bits):
+        """The same settings for a tensor of so many bits: the share inside its range is its width's, unless stated."""
+        stated = self.quantile != default_quantile(self.bits)
+        return replace(self, bits=bits, quantile=self.quantile if stated else None)
+
     @property
     def signed_digits(self):
         """How many non-zero signed digits a multiplier may have; None where any number may."""
@@ -99,6 +104,11 @@ class Settings:
     def weight_digits(self):
         """How many non-zero signed digits a weight of a multiplying layer may have; None where any number may."""
         return most_digits(self.weight_realisation)
+
+
+def default_quantile(bits):
+    """The share of a tensor's values inside its range that is the default at this width."""
+    return next(share for width, share in DEFAULT_QUANTILES if bits >= width)
 
 
 def most_digits(realisation):

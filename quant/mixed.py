@@ -1,0 +1,181 @@
+"""Searches the bits of each tensor for little divergence at little energy; every point measured goes to a store."""
+
+from dataclasses import dataclass, field
+from itertools import product
+
+from quant.mixed_bench import Bench, Point
+from quant.mixed_store import Store
+
+# How many of the moves that the sensitivities call best are measured before one is made.
+TRIED_DOWN, TRIED_NEAR = 3, 6
+MOST_ROUNDS = 8  # of exchange around one point
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a search is for: the least loss at no more than `energy` pJ, or the least energy with no fewer than
+    `correct` selection images right; the other is None.
+    """
+
+    energy: float | None = None
+    correct: int | None = None
+
+    def holds(self, point):
+        """Whether the point is within the bound."""
+        return point.energy <= self.energy if self.correct is None else point.correct >= self.correct
+
+    def objective(self, point):
+        """What is to be least, with the other figure to decide a tie."""
+        return (point.loss, point.energy) if self.correct is None else (point.energy, point.loss)
+
+
+@dataclass
+class Search:
+    """The search over bits `least` to `most`; what the store holds already is not measured again.
+
+    points: those that this search has come by; every step follows from them, so that a search that was killed and goes
+    on is the same search. known: those of the store too, which searches for other targets may have left there.
+    """
+
+    bench: Bench
+    store: Store
+    least: int
+    most: int
+    progress: object = None
+    points: dict[tuple[int, ...], Point] = field(default_factory=dict)
+    known: dict[tuple[int, ...], Point] = field(default_factory=dict)
+    uniform: dict[int, Point] = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.ranges = self.searched_ranges()
+        for record in self.store.records:
+            if "widths" in record:
+                point = Point(**{**record, "widths": tuple(record["widths"])})
+                self.known[point.widths] = point
+
+    def searched_ranges(self):
+        """(tensor, bits) → (low, high): from the store, or searched now and stored."""
+        for record in self.store.records:
+            if "ranges" in record:
+                return {(name, bits): (low, high) for name, bits, low, high in record["ranges"]}
+        found = self.bench.ranges(range(self.least, self.most + 1), self.progress)
+        self.store.append({"ranges": [[*key, *ends] for key, ends in found.items()]})
+        return found
+
+    def point(self, widths):
+        """The Point of bits by tensor, measured unless it is known."""
+        if widths not in self.known:
+            point = self.bench.measure(widths, self.ranges)
+            self.store.append(point._asdict())
+            self.known[widths] = point
+        self.points[widths] = self.known[widths]
+        if self.progress:
+            self.progress(len(self.points), self.most_points())
+        return self.points[widths]
+
+    def most_points(self):
+        """About how many points the whole front takes, for the progress bar."""
+        one_at_a_time = sum(top - self.least for top in self.bench.uniform(self.most))
+        near = (self.most - self.least + 1) * MOST_ROUNDS * TRIED_NEAR // 2
+        return max(one_at_a_time * (1 + TRIED_DOWN) + near, len(self.points))
+
+    def run(self, target=None):
+        """Runs the search for a Target, or along the whole front without one; returns the best Point of a target."""
+        self.uniform = {bits: self.point(self.bench.uniform(bits)) for bits in range(self.least, self.most + 1)}
+        self.sensitivities = self.one_at_a_time()
+        self.descend(target)
+        if target is None:
+            for point in self.uniform.values():
+                self.exchange(Target(energy=point.energy))
+            return None
+        self.exchange(target)
+        return best(self.known, target)
+
+    def one_at_a_time(self):
+        """(number of the tensor, bits) → (loss, energy) that this tensor alone adds to all tensors at their most."""
+        start, found = self.uniform[self.most], {}
+        for at, top in enumerate(start.widths):
+            for bits in range(self.least, top + 1):
+                point = self.point(changed(start.widths, {at: bits}))
+                found[at, bits] = point.loss - start.loss, point.energy - start.energy
+        return found
+
+    def predicted(self, widths, moves):
+        """(loss, energy) that the moves, number of the tensor → bits, would add by the sensitivities."""
+        pairs = [(self.sensitivities[at, bits], self.sensitivities[at, widths[at]]) for at, bits in moves.items()]
+        return tuple(sum(after[k] - before[k] for after, before in pairs) for k in (0, 1))
+
+    def descend(self, target):
+        """From `most` bits everywhere, a bit off one tensor at a time, until nothing is left or the target is passed.
+
+        Of the TRIED_DOWN moves with the least predicted loss for the energy saved, the one that does best when measured
+        is made.
+        """
+        point = self.uniform[self.most]
+        while target is None or not self.passed(target, point):
+            moves = [{at: bits - 1} for at, bits in enumerate(point.widths) if bits > self.least]
+            if not moves:
+                return
+            moves.sort(key=lambda move: slope(*self.predicted(point.widths, move)))
+            tried = [self.point(changed(point.widths, move)) for move in moves[:TRIED_DOWN]]
+            point = min(tried, key=lambda new: slope(new.loss - point.loss, new.energy - point.energy))
+
+    @staticmethod
+    def passed(target, point):
+        """Whether descending further is of no use: the energy is low enough, or too little is right."""
+        return target.holds(point) == (target.correct is None)
+
+    def exchange(self, target):
+        """Local search from the best point within the target: one tensor a bit up, another one down, or either alone.
+
+        Of the moves that the sensitivities say stay within the target, the TRIED_NEAR best are measured; the best
+        point found is where the next round starts, until a round finds nothing better.
+        """
+        start = best(self.points, target)
+        for _ in range(MOST_ROUNDS if start else 0):
+            for move in self.near(start, target)[:TRIED_NEAR]:
+                self.point(changed(start.widths, move))
+            found = best(self.points, target)
+            if found is start:
+                break
+            start = found
+
+    def near(self, point, target):
+        """The moves from the point that are not measured yet and predicted to stay within the target, best first."""
+        tops = self.uniform[self.most].widths
+        ups = [{}] + [{at: bits + 1} for at, bits in enumerate(point.widths) if bits < tops[at]]
+        downs = [{}] + [{at: bits - 1} for at, bits in enumerate(point.widths) if bits > self.least]
+        moves = []
+        for up, down in product(ups, downs):
+            if up.keys() == down.keys() or changed(point.widths, {**up, **down}) in self.points:
+                continue
+            loss, spent = self.predicted(point.widths, {**up, **down})
+            if target.correct is not None and spent < 0:
+                moves.append((slope(loss, spent), {**up, **down}))
+            elif target.correct is None and point.energy + spent <= target.energy:
+                moves.append((loss, {**up, **down}))
+        return [move for _, move in sorted(moves, key=lambda entry: entry[0])]
+
+
+def best(points, target):
+    """The one of the points, Points by widths, that does best within the target; None without one."""
+    return min(filter(target.holds, points.values()), key=target.objective, default=None)
+
+
+def changed(widths, moves):
+    """The widths with those of `moves`, number of the tensor → bits, in their place."""
+    return tuple(moves.get(at, bits) for at, bits in enumerate(widths))
+
+
+def slope(loss, spent):
+    """Loss added for each picojoule saved; a move that saves nothing comes last."""
+    return loss / -spent if spent < 0 else float("inf")
+
+
+def front(points):
+    """The points, dearest first, of which no other has no more energy and no more loss, and less of one."""
+    found = []
+    for point in sorted(points, key=lambda each: (each.energy, each.loss)):
+        if not found or point.loss < found[-1].loss:
+            found.append(point)
+    return found[::-1]

@@ -1,0 +1,137 @@
+"""Measures one choice of widths: the energy of its integer network and how far its outputs are from the float ones."""
+
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+
+from adderhw.cost.energy import EnergyTable, energy
+from adderhw.cost.events import Tally
+from quant.choices import Choices, source_grid
+from quant.correction import corrected
+from quant.divergence import divergence
+from quant.lower import LAYERS, Lowering
+from quant.ranges import batches, calibrate_and_record
+from quant.refine import Trial, first_uses, thinned
+from quant.search import ranges_by_width
+
+BATCH = 4
+
+
+class Point(NamedTuple):
+    """What was measured of one choice of widths.
+
+    widths: bits by tensor, in the bench's order. energy: pJ an image. loss: the divergence on the selection images.
+    correct: how many of them are classified right, None without labels. seconds: what measuring took.
+    """
+
+    widths: tuple[int, ...]
+    energy: float
+    loss: float
+    correct: int | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A float network, its calibration and selection images, and the table that prices its integer networks.
+
+    trial: on the images corrected on, then the selection images; observed, images: the whole calibration.
+    labels: int64 of the selection images, or None. tensors: names, in order, of those that have grids of their own.
+    edges: the ones of them that only first and last layers read where those multiply; settings.edge_bits is their most.
+    """
+
+    trial: Trial
+    calibration: np.ndarray
+    labels: np.ndarray | None
+    table: EnergyTable
+    tensors: tuple[str, ...]
+    edges: frozenset[str]
+
+    @property
+    def selected(self):
+        """How many selection images there are."""
+        return len(self.trial.images) - self.trial.count
+
+    def ranges(self, widths, progress=None):
+        """(tensor, bits) → (low, high): the searched range of every tensor that adder layers read, at each width."""
+        names = set(self.tensors)
+        return ranges_by_width(
+            self.trial.graph,
+            self.trial.observed,
+            self.calibration,
+            lambda name: widths if name in names else (),
+            progress,
+        )
+
+    def choices(self, widths, ranges):
+        """The Choices of bits by tensor, with the ranges found for those widths."""
+        named = dict(zip(self.tensors, widths, strict=True))
+        return Choices({name: ranges[name, bits] for name, bits in named.items() if (name, bits) in ranges}, named)
+
+    def measure(self, widths, ranges):
+        """The Point of bits by tensor."""
+        started, trial = perf_counter(), self.trial
+        done = trial.passage(self.choices(widths, ranges)).finish()
+        outputs = {name: values[trial.count :] for name, values in done.outputs.items()}
+        loss = divergence({name: values[trial.count :] for name, values in trial.expected.items()}, outputs)
+        spent = network_energy(done.graph, self.table)
+        return Point(tuple(widths), spent, float(loss), self.correct(outputs), perf_counter() - started)
+
+    def correct(self, outputs):
+        """How many selection images the first output puts in their class; None without labels or classes."""
+        logits = next(iter(outputs.values()))
+        if self.labels is None or logits.ndim != 2:
+            return None
+        return int((logits.argmax(axis=1) == self.labels).sum())
+
+    def float_correct(self):
+        """The same of the float network."""
+        return self.correct({name: values[self.trial.count :] for name, values in self.trial.expected.items()})
+
+    def uniform(self, bits):
+        """The widths of `python -m quant --bits`: those of `edges` have the edges' bits, all others `bits`."""
+        edge_bits = self.trial.settings.edge_bits
+        return tuple(edge_bits if name in self.edges else bits for name in self.tensors)
+
+    def network(self, widths, ranges):
+        """(Graph, its layers) of bits by tensor, corrected on all calibration images: what is written to a file."""
+        trial, choices = self.trial, self.choices(widths, ranges)
+        if trial.settings.bias_correction:
+            found = corrected(trial.graph, trial.observed, self.calibration, trial.settings, choices)
+            choices = replace(choices, corrections=found)
+        return Lowering(trial.graph, trial.observed, trial.source, trial.settings, choices).run()
+
+
+def bench(graph, calibration, selection, labels, settings, table, progress=None):
+    """The Bench of a FloatGraph; calibration, selection: float32 (N, …); labels: of the selection images, or None.
+
+    progress: called with (images done, in all).
+    """
+    layers = [node.output for node in graph.nodes if node.op in LAYERS]
+    observed, recorded = calibrate_and_record(graph, calibration, layers, progress=progress)
+    source, fitted = source_grid(calibration, settings), thinned(np.arange(len(calibration)))
+    expected = {name: [values[fitted]] for name, values in recorded.outputs.items()}
+    for _, found in batches(graph, graph.outputs, selection, BATCH):
+        for name, values in zip(graph.outputs, found, strict=True):
+            expected[name].append(values)
+    trial = Trial(
+        graph,
+        observed,
+        source,
+        settings,
+        np.concatenate([calibration[fitted], selection]),
+        len(fitted),
+        {name: values[fitted].mean(axis=0) for name, values in recorded.means.items()},
+        {name: np.concatenate(parts) for name, parts in expected.items()},
+    )
+    names = tuple(first_uses(graph, observed, source, settings, Choices()))
+    state = Lowering(graph, observed, source, settings)
+    edges = frozenset(name for name in names if state.readers(name) and state.readers(name) <= state.edges)
+    return Bench(trial, calibration, labels, table, names, edges)
+
+
+def network_energy(graph, table):
+    """The picojoules an image of an integer Graph: its tally, priced, as adderhw.simulate does."""
+    return energy(sum((work.events for work in graph.work()), Tally()), table)

@@ -1,0 +1,79 @@
+"""Measuring mixed widths: the energy is the simulator's, the outputs are those of the network that is written."""
+
+import numpy as np
+import pytest
+
+from adderhw.cost.energy import load_table
+from adderhw.plan import Plan
+from adderhw.simulation import simulate
+from export.writer import write_graph
+from quant import Settings
+from quant.choices import Choices
+from quant.divergence import divergence
+from quant.float_graph import read_float_graph
+from quant.mixed_bench import bench, network_energy
+from quant.ranges import run, session_of
+from quant.search import adder_readers
+from tests.quant.networks import adder_network, images, mixed_cnn
+
+TABLE = load_table("horowitz45")
+
+
+def made(make=adder_network, count=24, **settings):
+    graph, settings = read_float_graph(make()), Settings(bits=6, **settings)
+    labels = np.arange(20) % 5
+    return bench(graph, images(count), images(20, 5), labels, settings, TABLE)
+
+
+@pytest.mark.parametrize("make", [adder_network, mixed_cnn])
+def test_energies_are_those_of_the_simulator(make, tmp_path):
+    found = made(make)
+    ranges = found.ranges((3, 5, 6))
+    widths = tuple((3, 5, 6)[at % 3] for at in range(len(found.tensors)))
+    graph, _ = found.network(widths, ranges)
+    write_graph(graph, tmp_path / "m.onnx")
+    np.save(tmp_path / "x.npy", images(4))
+    document = simulate(tmp_path / "m.onnx", data=str(tmp_path / "x.npy"), energy=["horowitz45", "qtools45"])
+    for name, expected in document["totals"]["energy_pj"].items():
+        assert network_energy(graph, load_table(name)) == expected
+    assert found.measure(widths, ranges).energy == pytest.approx(
+        document["totals"]["energy_pj"]["horowitz45"], rel=0.01
+    )
+    assert found.measure(widths, ranges).energy < found.measure(found.uniform(6), ranges).energy
+
+
+def test_a_point_is_what_the_network_that_is_written_does():
+    found = made()
+    widths = (6, *found.uniform(4)[1:])
+    ranges = found.ranges((4, 6))
+    point = found.measure(widths, ranges)
+    graph, layers = found.network(widths, ranges)
+    assert {layer.bits for layer in layers if layer.op.startswith("Adder")} == {4, 6}
+    x = images(20, 5)
+    logits = Plan(graph).run({graph.inputs[0].name: x})["logits"]
+    expected = run(session_of(found.trial.graph, ["logits"]), found.trial.graph, x)[0]
+    assert point.loss == pytest.approx(divergence({"logits": expected}, {"logits": logits}), rel=1e-3)
+    assert point.correct == (logits.argmax(axis=1) == np.arange(20) % 5).sum()
+    assert found.float_correct() == (expected.argmax(axis=1) == np.arange(20) % 5).sum()
+    assert point.widths == widths
+
+
+def test_every_grid_is_searched_and_ends_keep_their_bits():
+    found = made(edge_bits=7)
+    assert set(adder_readers(found.trial.graph)) < set(found.tensors)
+    assert found.edges == {"flat"}
+    uniform = dict(zip(found.tensors, found.uniform(3), strict=True))
+    assert uniform.pop("flat") == 7
+    assert set(uniform.values()) == {3}
+    ranges = found.ranges((3, 4))
+    assert set(ranges) == {(name, bits) for name in adder_readers(found.trial.graph) for bits in (3, 4)}
+    choices = found.choices(found.uniform(3), ranges)
+    assert isinstance(choices, Choices)
+    assert set(choices.ranges) == set(adder_readers(found.trial.graph))
+
+
+def test_without_labels_nothing_is_right():
+    graph = read_float_graph(adder_network())
+    found = bench(graph, images(8), images(4, 5), None, Settings(bits=4, bias_correction=False), TABLE)
+    assert found.measure(found.uniform(4), {}).correct is None
+    assert found.float_correct() is None
