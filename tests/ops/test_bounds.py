@@ -12,7 +12,6 @@ from adderhw.plan import Plan
 from adderhw.tensor import integer_tensor
 
 SOME = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-INT64 = TensorProto.INT64
 WIDTHS = st.one_of(st.integers(2, 8), st.integers(9, 16))
 
 
@@ -30,6 +29,11 @@ def drawn_range(draw):
     low = draw(st.integers(fmt.min, fmt.max))
     high = draw(st.integers(low, fmt.max))
     return fmt, low, high, draw(st.integers(low, high))
+
+
+def sum_code(op, fmt):
+    """INT64 where products of so many bits may need it."""
+    return TensorProto.INT64 if op in ("ConvInteger", "MatMulInteger") and fmt.bits > 8 else TensorProto.INT32
 
 
 def one(op, low, high, fmt, shape, parameters, attributes):
@@ -67,7 +71,7 @@ def convolutions(draw, op, inside):
     w_shape = (group * draw(st.integers(1, 3)), shape[0] // group, *kernel)
     attributes = {
         "kernel_shape": kernel, "strides": strides, "pads": pads, "dilations": dilations, "group": group,
-        "output_dtype": INT64,
+        "output_dtype": sum_code(op, fmt),
     }  # fmt: skip
     parameters = {"w": drawn_values(draw, w_shape, fmt.min, fmt.max, fmt.dtype), "zero": np.asarray(zero, fmt.dtype)}
     if op == "ConvInteger":
@@ -142,7 +146,7 @@ def gemms(draw, op):
         w = drawn_values(draw, (size, outputs), w_fmt.min, w_fmt.max, w_fmt.dtype)
         w_zero = np.asarray(draw(st.integers(w_fmt.min, w_fmt.max)), w_fmt.dtype)
         parameters = {"w": w, "zero": np.asarray(zero, fmt.dtype), "w_zero": w_zero}
-    graph = one(op, low, high, fmt, (size,), parameters, {"output_dtype": INT64})
+    graph = one(op, low, high, fmt, (size,), parameters, {"output_dtype": sum_code(op, fmt)})
     return graph, drawn_values(draw, (3, size), low, high, fmt.dtype)
 
 
@@ -179,7 +183,7 @@ def test_a_sum_pool_keeps_and_reaches_both_bounds(data):
     fmt, low, high, _ = drawn_range(data.draw)
     kernel, strides = data.draw(st.tuples(*[st.tuples(*[st.integers(1, 4)] * 2)] * 2))
     shape = (data.draw(st.integers(1, 4)), *(size + data.draw(st.integers(0, 3)) for size in kernel))
-    attributes = {"kernel_shape": kernel, "strides": strides, "output_dtype": INT64}
+    attributes = {"kernel_shape": kernel, "strides": strides, "output_dtype": TensorProto.INT32}
     graph = one("SumPool", low, high, fmt, shape, {}, attributes)
     assert_within(graph, {"x": drawn_values(data.draw, (2, *shape), low, high, fmt.dtype)})
     for end, bound in ((low, graph.tensors["s"].lowest), (high, graph.tensors["s"].highest)):

@@ -16,7 +16,7 @@ from adderhw.onnx_reader import graph_of
 from adderhw.ort_check import OrtCheck
 from adderhw.plan import Plan
 from export.writer import model_of
-from quant import Settings, quantise, quantise_with_summary
+from quant import Settings, compare, quantise, quantise_with_summary
 from quant.builder import Builder
 from quant.choices import Choices, source_grid
 from quant.counterparts import read_counterparts
@@ -77,6 +77,12 @@ def test_filters_are_grouped_by_their_largest_weight():
     assert [group.tolist() for group in filter_groups(np.ones((4, 2)), 1, 3)] == [[0, 1, 2, 3]]
 
 
+@pytest.fixture(scope="module")
+def result():
+    """The Quantisation of split_network in up to 3 groups at 4 bits."""
+    return quantise_with_summary(split_network(), images(), Settings(bits=4, filter_groups=3))
+
+
 def nodes_of(graph, op):
     """The nodes of one op, in order."""
     return [node for node in graph.nodes if node.op == op]
@@ -133,8 +139,8 @@ def parts(graph, layer):
     return [node for node in graph.nodes if node.name.startswith(f"{layer}_adder_node_group")]
 
 
-def test_the_groups_of_a_layer_have_grids_of_their_own_and_as_many_taps_as_the_whole_layer():
-    whole, split = (quantise(split_network(), images(), Settings(bits=4, filter_groups=count)) for count in (1, 3))
+def test_the_groups_of_a_layer_have_grids_of_their_own_and_as_many_taps_as_the_whole_layer(result):
+    whole, split = quantise(split_network(), images(8), Settings(bits=4)), result.graph
     taps = {work.name: work.taps for work in whole.work()}
     works = {work.name: work for work in split.work()}
     for layer in SPLIT:
@@ -149,8 +155,8 @@ def test_the_groups_of_a_layer_have_grids_of_their_own_and_as_many_taps_as_the_w
     assert len(grids) > len(SPLIT)
 
 
-def test_a_requantisation_more_is_counted_for_each_grid_more_and_none_for_the_wiring():
-    graph = quantise(split_network(), images(), Settings(bits=4, filter_groups=3))
+def test_a_requantisation_more_is_counted_for_each_grid_more_and_none_for_the_wiring(result):
+    graph = result.graph
     works = {work.name: work for work in graph.work()}
     wiring = [node for node in graph.nodes if node.op in ("Concat", "Gather")]
     assert wiring
@@ -199,6 +205,17 @@ def test_the_merged_sum_is_the_layers_float_output_channel_by_channel():
     assert not any("_group1" in name for name in counterparts)
 
 
+def test_the_comparison_sees_the_merged_sums_and_every_grid(result, tmp_path):
+    for name, model in (("float", split_network()), ("integer", model_of(result.graph))):
+        (tmp_path / f"{name}.onnx").write_bytes(model.SerializeToString())
+    np.save(tmp_path / "x.npy", images(8))
+    found = compare(tmp_path / "float.onnx", tmp_path / "integer.onnx", data=str(tmp_path / "x.npy")).tensors
+    merged = {each.tensor for each in found if each.op in ("Concat", "Gather")}
+    assert merged == {f"{layer}_adder" for layer in SPLIT}
+    assert len([each for each in found if each.tensor == "residual_relu" and each.op == "Requantize"]) > 2
+    assert all(each.sqnr > 0 for each in found)
+
+
 def test_bounds_are_those_of_each_channels_own_group():
     graph = lowered(Settings(), 3, images(4))
     gathers = [node for node in nodes_of(graph, "Gather") if node.inputs[1].endswith("_order")]
@@ -229,19 +246,16 @@ def test_each_group_has_the_range_of_its_own_least_error():
     assert len({ends for _, ends in groups["third_adder"]}) == len(groups["third_adder"])
 
 
-def test_bias_correction_keeps_the_means_of_every_channel():
-    model, x, chosen = split_network(), images(), Settings(bits=4, filter_groups=3)
-    graph = quantise(model, x, chosen)
-    floats, counterparts = read_float_graph(model), read_counterparts(graph)
-    tensors = Plan(graph, keep_all=True).run({"image": x})
+def test_bias_correction_keeps_the_means_of_every_channel(result):
+    x, floats, counterparts = images(), read_float_graph(split_network()), read_counterparts(result.graph)
+    tensors, observed = Plan(result.graph, keep_all=True).run({"image": x}), calibrate(floats, x)
     for name, each in counterparts.items():
         if each.tensor.endswith("_adder"):
-            mean = calibrate(floats, x)[each.tensor].mean
-            np.testing.assert_allclose(each.real(tensors[name]).mean(axis=(0, 2, 3)), mean, rtol=1e-9)
+            mean = each.real(tensors[name]).mean(axis=(0, 2, 3))
+            np.testing.assert_allclose(mean, observed[each.tensor].mean, rtol=1e-9)
 
 
-def test_the_summary_has_a_line_per_group_and_the_metadata_their_number():
-    result = quantise_with_summary(split_network(), images(), Settings(bits=4, filter_groups=3))
+def test_the_summary_has_a_line_per_group_and_the_metadata_their_number(result):
     third = [layer for layer in result.layers if layer.name.startswith("third")]
     assert [layer.name for layer in third] == [f"third_adder_node_group{k}" for k in (1, 2, 3)]
     assert len({layer.scale for layer in third}) == 3
