@@ -9,7 +9,7 @@ import numpy as np
 from adderhw.cost.energy import EnergyTable, energy
 from adderhw.cost.events import Tally
 from quant.choices import Choices, source_grid
-from quant.correction import corrected
+from quant.correction import Passage, corrected
 from quant.divergence import divergence
 from quant.lower import LAYERS, Lowering
 from quant.ranges import batches, calibrate_and_record
@@ -33,21 +33,24 @@ class Point(NamedTuple):
     seconds: float
 
 
-@dataclass(frozen=True)
+@dataclass
 class Bench:
     """A float network, its calibration and selection images, and the table that prices its integer networks.
 
     trial: on the images corrected on, then the selection images; observed, images: the whole calibration.
-    labels: int64 of the selection images, or None. tensors: names, in order, of those that have grids of their own.
-    edges: the ones of them that only first and last layers read where those multiply; settings.edge_bits is their most.
+    labels: int64 of the selection images, or None. uses: tensor with a grid of its own →
+    number of the node that first asks for it, in order. edges: the ones of them that only first and last layers read
+    where those multiply; settings.edge_bits is their most.
+    trunk: widths, and a Passage with them on its way, from which those that differ only later branch off.
     """
 
     trial: Trial
     calibration: np.ndarray
     labels: np.ndarray | None
     table: EnergyTable
-    tensors: tuple[str, ...]
+    uses: dict[str, int]
     edges: frozenset[str]
+    trunk: tuple[tuple[int, ...], Passage] | None = None
 
     @property
     def selected(self):
@@ -70,14 +73,33 @@ class Bench:
         named = dict(zip(self.tensors, widths, strict=True))
         return Choices({name: ranges[name, bits] for name, bits in named.items() if (name, bits) in ranges}, named)
 
-    def measure(self, widths, ranges):
-        """The Point of bits by tensor."""
+    def measure(self, widths, ranges, base=None):
+        """The Point of bits by tensor; base: widths that are shared up to the first tensor with other bits.
+
+        What comes before that tensor is kept for the next point with this base.
+        """
         started, trial = perf_counter(), self.trial
-        done = trial.passage(self.choices(widths, ranges)).finish()
+        done = self.branch(widths, ranges, base or widths).finish()
         outputs = {name: values[trial.count :] for name, values in done.outputs.items()}
         loss = divergence({name: values[trial.count :] for name, values in trial.expected.items()}, outputs)
         spent = network_energy(done.graph, self.table)
         return Point(tuple(widths), spent, float(loss), self.correct(outputs), perf_counter() - started)
+
+    def branch(self, widths, ranges, base):
+        """A Passage of bits by tensor, as far as it is that of `base` too."""
+        uses = zip(self.uses.values(), widths, base, strict=True)
+        first = next((use for use, bits, others in uses if bits != others), None)
+        if first is None:
+            return self.trial.passage(self.choices(widths, ranges))
+        if self.trunk is None or self.trunk[0] != base or self.trunk[1].at > first:
+            self.trunk = base, self.trial.passage(self.choices(base, ranges))
+        self.trunk[1].advance(first)
+        return self.trunk[1].branch(self.choices(widths, ranges))
+
+    @property
+    def tensors(self):
+        """Names, in topological order, of the tensors that have grids of their own."""
+        return tuple(self.uses)
 
     def correct(self, outputs):
         """How many selection images the first output puts in their class; None without labels or classes."""
@@ -126,7 +148,7 @@ def bench(graph, calibration, selection, labels, settings, table, progress=None)
         {name: values[fitted].mean(axis=0) for name, values in recorded.means.items()},
         {name: np.concatenate(parts) for name, parts in expected.items()},
     )
-    names = tuple(first_uses(graph, observed, source, settings, Choices()))
+    names = first_uses(graph, observed, source, settings, Choices())
     state = Lowering(graph, observed, source, settings)
     edges = frozenset(name for name in names if state.readers(name) and state.readers(name) <= state.edges)
     return Bench(trial, calibration, labels, table, names, edges)

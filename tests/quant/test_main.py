@@ -60,6 +60,16 @@ def test_the_multiplication_free_flag_leaves_no_multiplication(tmp_path, monkeyp
     assert not any(event.startswith("mul") for event in document["totals"]["events"])
 
 
+def test_widths_from_a_file_are_those_of_the_grids(tmp_path, monkeypatch, capfd):
+    model, output, widths = (tmp_path / name for name in ("float.onnx", "integer.onnx", "widths.json"))
+    digits_model(model)
+    widths.write_text('{"stem_relu": 5}')
+    arguments = (model, "--calibrate", "digits", "--samples", 50, "--widths", widths, "-o", output)
+    code, _, err = call(monkeypatch, capfd, *arguments)
+    assert code == 0, err
+    assert {fmt.bits for name, fmt in read_graph(output).formats.items() if name.startswith("stem_relu")} == {5}
+
+
 def test_help_shows_examples(monkeypatch, capfd):
     code, out, _ = call(monkeypatch, capfd, "--help")
     assert code == 0
@@ -81,11 +91,18 @@ def test_help_shows_examples(monkeypatch, capfd):
         (["--filter-groups", "2", "--range", "max"], "range: found 'max', expected error with filter_groups above 1"),
         (["-o", "no/such/folder/x.onnx"], "no/such/folder/x.onnx: cannot write"),
         (["--calibrate", "wrong.npy"], "expected [N, 1, 8, 8]"),
+        (["--widths", "none.json"], "none.json: cannot read"),
+        (["--widths", "list.json"], "list.json: found a list, expected an object of tensor name to bits"),
+        (["--widths", "wrong.npy"], "wrong.npy: found no JSON"),
+        (["--widths", "wide.json"], "width of 'stem_relu': found 17, expected 2 to 16"),
+        (["--widths", "unknown.json"], "widths: found 'stem', expected tensors with a grid: stem_relu"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_no_file(arguments, words, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     np.save("wrong.npy", np.zeros((4, 3, 8, 8), np.float32))
+    for name, value in (("list", [8]), ("wide", {"stem_relu": 17}), ("unknown", {"stem": 4})):
+        Path(f"{name}.json").write_text(json.dumps(value))
     model, output = digits_model(tmp_path / "float.onnx"), tmp_path / "integer.onnx"
     code, out, err = call(monkeypatch, capfd, model, "--calibrate", "digits", "-o", output, *arguments)
     assert (code, out) == (2, "")

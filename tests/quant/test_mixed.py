@@ -32,7 +32,7 @@ class Model:
     def uniform(self, bits):
         return (bits, bits, bits, 6)
 
-    def measure(self, widths, ranges):
+    def measure(self, widths, ranges, base=None):
         if len(self.measured) == self.kill_after:
             raise Killed
         self.measured.append(widths)
@@ -152,7 +152,7 @@ def test_progress_never_passes_its_end(tmp_path):
 def test_search_works_without_labels(tmp_path):
     model = Model()
     measure = model.measure
-    model.measure = lambda widths, ranges: measure(widths, ranges)._replace(correct=None)
+    model.measure = lambda widths, ranges, base: measure(widths, ranges)._replace(correct=None)
     chosen = search(tmp_path / "s.jsonl", model).run(Target(energy=27.0))
     assert chosen.correct is None
     assert chosen.energy <= 27.0

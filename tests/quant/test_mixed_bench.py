@@ -58,6 +58,18 @@ def test_a_point_is_what_the_network_that_is_written_does():
     assert point.widths == widths
 
 
+def test_points_that_share_a_base_are_what_they_are_alone():
+    found, alone = made(), made()
+    base, ranges = found.uniform(6), found.ranges((4, 6))
+    for at in (0, 2, 2, 4, 1, 5):
+        widths = tuple(4 if at == number else bits for number, bits in enumerate(base))
+        shared, expected = found.measure(widths, ranges, base), alone.measure(widths, ranges)
+        assert shared._replace(seconds=0) == expected._replace(seconds=0)
+    assert found.measure(base, ranges, base)[:4] == alone.measure(base, ranges)[:4]
+    assert found.trunk[0] == base
+    assert alone.trunk is None
+
+
 def test_every_grid_is_searched_and_ends_keep_their_bits():
     found = made(edge_bits=7)
     assert set(adder_readers(found.trial.graph)) < set(found.tensors)
