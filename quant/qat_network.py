@@ -1,0 +1,135 @@
+"""The fake-quantised network: parameters and steps that learn, and the integer network that they are at any moment."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from adderhw.errors import ModelError
+from quant.choices import Choices, source_grid
+from quant.correction import corrected
+from quant.grids import symmetric_weight
+from quant.lower import LAYERS, Lowering
+from quant.qat_lower import LearntLowering, Seen, Start, TorchLowering
+from quant.ranges import calibrate
+from quant.search import least_error_ranges
+
+SHARES = np.geomspace(1 / 8, 1, 25)  # of the largest weight, as quant.search.CANDIDATES of the extremes
+
+
+class FakeQuantised:
+    """A FloatGraph as the integer network that its parameters and steps make.
+
+    parameters: name → float32 leaf tensor that learns: weights, biases, γ and β, by the names of the graph's constants,
+    and the logarithms of steps, as "tensor step" (scalar) and "layer weight step" (O,).
+    """
+
+    def __init__(self, graph, start):
+        if len(graph.outputs) != 1:
+            raise ModelError(f"model: found {len(graph.outputs)} outputs, expected 1 to train by")
+        self.graph, self.start = graph, start
+        self.parameters = {
+            name: torch.from_numpy(graph.constants[name].astype(np.float32)) for name in learning_constants(graph)
+        }
+        for name in start.learning:
+            self.parameters[f"{name} step"] = torch.tensor(start.grids[name].scale).log().float()
+        for name, steps in start.weight_steps.items():
+            self.parameters[f"{name} weight step"] = torch.from_numpy(np.log(steps)).float()
+        for parameter in self.parameters.values():
+            parameter.requires_grad_()
+
+    def forward(self, images, watched=()):
+        """float32 images (N, …) → (scores float32 (N, classes), the TorchLowering that computed them)."""
+        steps = self.steps()
+        graph, start = self.now(steps)
+        lowering = TorchLowering(graph, start, self.parameters, steps, images, watched)
+        return lowering.scores(), lowering
+
+    def integer_graph(self, recipe=None):
+        """The checked integer Graph of the parameters as they are; recipe: JSON-able, for its metadata."""
+        return LearntLowering(*self.now(self.steps()), recipe).run()[0]
+
+    def steps(self):
+        """Tensor or layer name → its step, a tensor with a gradient."""
+        found = {}
+        for name, parameter in self.parameters.items():
+            for suffix in (" weight step", " step"):
+                if name.endswith(suffix):
+                    found[name.removesuffix(suffix)] = parameter.exp()
+                    break
+        return found
+
+    def now(self, steps):
+        """(FloatGraph, Start) with the parameters and steps as they are."""
+        values = {name: p.detach().double().numpy() for name, p in self.parameters.items() if name in self.graph.constants}
+        scales = {name: step.detach().double().numpy() for name, step in steps.items()}
+        grids = {
+            name: replace(grid, scale=float(scales[name])) if name in scales else grid
+            for name, grid in self.start.grids.items()
+        }
+        weight_steps = {name: scales[name] for name in self.start.weight_steps}
+        graph = replace(self.graph, constants={**self.graph.constants, **values})
+        return graph, replace(self.start, grids=grids, weight_steps=weight_steps)
+
+
+def learning_constants(graph):
+    """Names of the constants that learn: weights and biases of layers, γ and β of batch norms, constant summands."""
+    names = []
+    for node in graph.nodes:
+        if node.op in LAYERS:
+            names += node.inputs[1:]
+        elif node.op == "BatchNormalization":
+            names += node.inputs[1:3]
+        elif node.op == "Add":
+            names += node.inputs
+    return list(dict.fromkeys(name for name in names if name in graph.constants))
+
+
+class Recorder(Lowering):
+    """A Lowering that notes which tensors it puts on a grid of their own, and a step for each weight that multiplies."""
+
+    def __init__(self, *arguments):
+        self.learning, self.weight_steps = [], {}
+        super().__init__(*arguments)
+
+    def requantise(self, tensor_name, value, grid, *arguments, **options):
+        if not grid.signed:  # signed ones hold a residual's branches, or the logits
+            self.learning.append(tensor_name)
+        return super().requantise(tensor_name, value, grid, *arguments, **options)
+
+    def product_weight(self, node, weight, bits):
+        if self.settings.weight_digits is None:
+            self.weight_steps[node.name] = least_error_steps(weight, bits)
+        return super().product_weight(node, weight, bits)
+
+
+def start_of(graph, images, settings, progress=None):
+    """The Start of a FloatGraph by post-training quantisation, as quant.quantise_with_summary does it.
+
+    images: float32 (N, …), calibration images. progress: called with (done, in all) of images, tensors, layers.
+    """
+    observed = calibrate(graph, images, progress=progress)
+    source, choices = source_grid(images, settings), Choices()
+    if settings.range == "error":
+        bits_of = Lowering(graph, observed, source, settings).grid_bits
+        choices = Choices(ranges=least_error_ranges(graph, observed, images, bits_of, progress))
+    if settings.bias_correction:
+        corrections = corrected(graph, observed, images, settings, choices, progress)
+        choices = replace(choices, corrections=corrections)
+    recorder = Recorder(graph, observed, source, settings, choices)
+    recorder.run()
+    seen = {name: Seen(each.shape, each.low, each.high, each.mean) for name, each in observed.items()}
+    grids = {name: recorder.grid(name) for name in observed}
+    return Start(seen, source, settings, choices, grids, tuple(recorder.learning), recorder.weight_steps)
+
+
+def least_error_steps(weight, bits):
+    """float64 (O,): of SHARES of each channel's largest |w|, the one whose grid of `bits` has the least Σ(w − ŵ)².
+
+    weight: float64 (O, …).
+    """
+    flat, top = weight.reshape(len(weight), -1), (1 << (bits - 1)) - 1
+    steps = symmetric_weight(weight, bits)[1] * SHARES[:, None]
+    on_grid = np.clip(np.rint(flat / steps[:, :, None]), -top, top) * steps[:, :, None]
+    best = ((flat - on_grid) ** 2).sum(axis=2).argmin(axis=0)
+    return steps[best, np.arange(len(flat))]
