@@ -13,7 +13,7 @@ from rich.table import Table
 
 from adderhw.command_line import progress_bar, run_app
 from adderhw.files import check_writable
-from quant import compare_command
+from quant import compare_command, qat_command
 from quant.settings import Settings
 
 PROGRAM = "python -m quant"
@@ -28,6 +28,8 @@ EXAMPLES = f"""Examples:
   {PROGRAM} ann.onnx --calibrate digits --multiplication-free -o ann_free.onnx
 
   {PROGRAM} compare ann.onnx ann_int8.onnx --data digits          (see {PROGRAM} compare --help)
+
+  {PROGRAM} qat ann20.onnx --data cifar10 --bits 4 -o ann20_int4.onnx      (see {PROGRAM} qat --help)
 """
 DEFAULTS = Settings()
 BATCH = 64
@@ -166,9 +168,11 @@ def print_accuracies(console, graph, path, samples):
 
 
 def main() -> None:
-    """Entry point of `python -m quant` and `adderhw-quant`; a first argument `compare` is the subcommand."""
+    """Entry point of `python -m quant` and `adderhw-quant`; a first argument `compare` or `qat` is the subcommand."""
     if sys.argv[1:2] == ["compare"]:
         run_app(partial(compare_command.app, sys.argv[2:]), compare_command.PROGRAM)
+    if sys.argv[1:2] == ["qat"]:
+        qat_command.main(sys.argv[2:])
     run_app(app, PROGRAM)
 
 

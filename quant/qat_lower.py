@@ -96,7 +96,7 @@ class TorchLowering(LearntLowering):
 
     tensors: integer tensor name → float32 tensor of its integers. affines: float tensor name → (a, b), float64 tensors
     (C,): the a·S + b of its Pending, with gradients. responses: node name → float32 tensor, what the `watched` float
-    nodes answer. parameters: constant name → float32 tensor; steps: tensor or layer name → its step as a tensor.
+    nodes answer. parameters: constant name → float32 tensor; steps: by step_of () and by weight_step_of (O,).
     """
 
     def __init__(self, graph, start, parameters, steps, images, watched=()):
@@ -110,11 +110,12 @@ class TorchLowering(LearntLowering):
 
     def scores(self):
         """Lowers and computes every node; the network's only output, float32."""
-        for self.node in self.graph.nodes:
-            self.check_inputs(self.node)
-            LOWER[self.node.op](self, self.node)
+        for node in self.graph.nodes:
+            self.node = node
+            self.check_inputs(node)
+            LOWER[node.op](self, node)
             self.compute()
-            self.follow(self.node)
+            self.follow(node)
         for name in self.graph.outputs:
             self._dequantise_output(name)
         self.compute()
@@ -141,7 +142,7 @@ class TorchLowering(LearntLowering):
         if learns:
             self.owners[output] = tensor_name
         constants = self.requant(self.builder.nodes[-1], grid, len(value.a))
-        step = self.steps.get(tensor_name) if learns else None
+        step = self.steps.get(step_of(tensor_name)) if learns else None
         operands = (self.tensors[value.name], a, b, step, grid.scale, constants)
         self.tensors[output] = qat_ops.Requantise.apply(*operands)
         self.computed = len(self.builder.nodes)
@@ -187,10 +188,9 @@ class TorchLowering(LearntLowering):
             a, b = (v.float().reshape(-1, *[1] * (sums.ndim - 2)) for v in self.affines[node.output])
             self.responses[node.name] = a * sums + b
 
-    def step_of(self, name):
+    def step_under(self, name):
         """The step of the grid that an integer tensor lies on, a scalar tensor; a constant for the network's input."""
-        owner = self.owners.get(name)
-        step = self.steps.get(owner)
+        step = self.steps.get(step_of(self.owners.get(name)))
         return torch.tensor(self.builder.tensors[name].format.scale) if step is None else step
 
     def integers(self, name):
@@ -202,6 +202,16 @@ class TorchLowering(LearntLowering):
         node, weight = self.node, self.parameters[self.node.inputs[1]]
         turned = node.op == "MatMul" or not node.attributes.get("transB", 1)
         return (weight.T if turned else weight) * node.attributes.get("alpha", 1.0)
+
+
+def step_of(tensor):
+    """The name of the parameter that is the logarithm of a tensor's step."""
+    return f"step of {tensor}"
+
+
+def weight_step_of(layer):
+    """The name of the parameter that is the logarithm of the steps of a multiplying layer's weight."""
+    return f"weight step of {layer}"
 
 
 def constant(values):
@@ -254,7 +264,7 @@ def adder_sum(state, node):
     """AdderConvInteger and AdderGemmInteger."""
     x, grid = state.tensors[node.inputs[0]], state.builder.tensors[node.inputs[0]].format
     integers = state.integers(node.inputs[1])
-    weight = qat_ops.adder_weight(state.float_weight(), integers, grid, state.step_of(node.inputs[0]))
+    weight = qat_ops.adder_weight(state.float_weight(), integers, grid, state.step_under(node.inputs[0]))
     if x.ndim == 4:
         keys = ("strides", "pads", "dilations")
         options = (*(list(node.attributes[key]) for key in keys), node.attributes["group"])
@@ -271,7 +281,7 @@ def product_sum(state, node):
     stored = state.integers(node.inputs[1])
     integers = stored if node.op == "ConvInteger" else stored.T
     bits = state.builder.tensors[node.inputs[1]].format.bits
-    step = state.steps.get(state.node.name)
+    step = state.steps.get(weight_step_of(state.node.name))
     if step is None:
         step = torch.from_numpy(state.weight_steps[state.node.name]).float()
     weight = qat_ops.product_weight(state.float_weight(), integers, step, (1 << (bits - 1)) - 1)

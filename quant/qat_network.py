@@ -10,7 +10,7 @@ from quant.choices import Choices, source_grid
 from quant.correction import corrected
 from quant.grids import symmetric_weight
 from quant.lower import LAYERS, Lowering
-from quant.qat_lower import LearntLowering, Seen, Start, TorchLowering
+from quant.qat_lower import LearntLowering, Seen, Start, TorchLowering, step_of, weight_step_of
 from quant.ranges import calibrate
 from quant.search import least_error_ranges
 
@@ -21,10 +21,12 @@ class FakeQuantised:
     """A FloatGraph as the integer network that its parameters and steps make.
 
     parameters: name → float32 leaf tensor that learns: weights, biases, γ and β, by the names of the graph's constants,
-    and the logarithms of steps, as "tensor step" (scalar) and "layer weight step" (O,).
+    and the logarithms of steps, scalars by the names of step_of and (O,) by those of weight_step_of.
     """
 
     def __init__(self, graph, start):
+        import training.adder_op
+
         if len(graph.outputs) != 1:
             raise ModelError(f"model: found {len(graph.outputs)} outputs, expected 1 to train by")
         self.graph, self.start = graph, start
@@ -32,9 +34,9 @@ class FakeQuantised:
             name: torch.from_numpy(graph.constants[name].astype(np.float32)) for name in learning_constants(graph)
         }
         for name in start.learning:
-            self.parameters[f"{name} step"] = torch.tensor(start.grids[name].scale).log().float()
+            self.parameters[step_of(name)] = torch.tensor(start.grids[name].scale).log().float()
         for name, steps in start.weight_steps.items():
-            self.parameters[f"{name} weight step"] = torch.from_numpy(np.log(steps)).float()
+            self.parameters[weight_step_of(name)] = torch.from_numpy(np.log(steps)).float()
         for parameter in self.parameters.values():
             parameter.requires_grad_()
 
@@ -50,25 +52,18 @@ class FakeQuantised:
         return LearntLowering(*self.now(self.steps()), recipe).run()[0]
 
     def steps(self):
-        """Tensor or layer name → its step, a tensor with a gradient."""
-        found = {}
-        for name, parameter in self.parameters.items():
-            for suffix in (" weight step", " step"):
-                if name.endswith(suffix):
-                    found[name.removesuffix(suffix)] = parameter.exp()
-                    break
-        return found
+        """Name of a parameter that is the logarithm of steps → the steps, a tensor with a gradient."""
+        return {name: each.exp() for name, each in self.parameters.items() if name not in self.graph.constants}
 
     def now(self, steps):
         """(FloatGraph, Start) with the parameters and steps as they are."""
-        values = {name: p.detach().double().numpy() for name, p in self.parameters.items() if name in self.graph.constants}
-        scales = {name: step.detach().double().numpy() for name, step in steps.items()}
-        grids = {
-            name: replace(grid, scale=float(scales[name])) if name in scales else grid
-            for name, grid in self.start.grids.items()
-        }
-        weight_steps = {name: scales[name] for name in self.start.weight_steps}
-        graph = replace(self.graph, constants={**self.graph.constants, **values})
+        numbers = {name: each.detach().double().numpy() for name, each in (*self.parameters.items(), *steps.items())}
+        constants = {name: numbers.get(name, value) for name, value in self.graph.constants.items()}
+        grids = dict(self.start.grids)
+        for name in self.start.learning:
+            grids[name] = replace(grids[name], scale=float(numbers[step_of(name)]))
+        weight_steps = {name: numbers[weight_step_of(name)] for name in self.start.weight_steps}
+        graph = replace(self.graph, constants=constants)
         return graph, replace(self.start, grids=grids, weight_steps=weight_steps)
 
 
@@ -86,7 +81,7 @@ def learning_constants(graph):
 
 
 class Recorder(Lowering):
-    """A Lowering that notes which tensors it puts on a grid of their own, and a step for each weight that multiplies."""
+    """A Lowering that notes which tensors it puts on a grid of their own, and a step for weights that multiply."""
 
     def __init__(self, *arguments):
         self.learning, self.weight_steps = [], {}
