@@ -25,7 +25,7 @@ class FakeQuantised:
     """
 
     def __init__(self, graph, start):
-        import training.adder_op
+        import training.adder_op  # noqa: F401 - registers the adder operators
 
         if len(graph.outputs) != 1:
             raise ModelError(f"model: found {len(graph.outputs)} outputs, expected 1 to train by")

@@ -105,7 +105,7 @@ class FloatNetwork:
     """A FloatGraph that computes in float32; nothing in it learns."""
 
     def __init__(self, graph):
-        import training.adder_op
+        import training.adder_op  # noqa: F401 - registers the adder operators
 
         self.graph = graph
         self.constants = {
