@@ -23,6 +23,7 @@ from quant.qat_teacher import Teacher, teacher_of
 from quant.settings import Settings
 
 EVALUATION_BATCH = 500
+MOMENTUM = 0.1  # of the batch norms' statistics at the start, PyTorch's default; it falls with the rate
 SUFFIX = ".qat.pt"  # of the file beside the output from which an interrupted run goes on
 
 
@@ -60,6 +61,7 @@ class Run:
         """All that training changes, as plain types and tensors."""
         return {
             "parameters": {name: each.detach() for name, each in self.network.parameters.items()},
+            "statistics": dict(self.network.statistics),
             "optimiser": self.optimiser.state_dict(),
             "match": self.teacher.match.state_dict() if self.teacher.match else None,
             "numbers": [self.before, self.steps, self.loss],
@@ -68,8 +70,9 @@ class Run:
     def restore(self, state):
         """Takes over what `state` gave."""
         with torch.no_grad():
-            for name, each in self.network.parameters.items():
-                each.copy_(state["parameters"][name])
+            for kind in ("parameters", "statistics"):
+                for name, each in getattr(self.network, kind).items():
+                    each.copy_(state[kind][name])
         self.optimiser.load_state_dict(state["optimiser"])
         if self.teacher.match:
             self.teacher.match.load_state_dict(state["match"])
@@ -156,20 +159,20 @@ def train_steps(run, training, progress=None, after_step=lambda: None):
     while run.steps < steps:
         epoch, first = divmod(run.steps, in_epoch)
         for batch in training.epoch_batches(recipe.batch_size, seed=recipe.seed, epoch=epoch, start=first):
-            step(run, batch, recipe.lr * (1 + cos(pi * run.steps / steps)) / 2)
+            step(run, batch, (1 + cos(pi * run.steps / steps)) / 2)
             progress.step(run, steps)
             after_step()
             if run.steps == steps:
                 break
 
 
-def step(run, batch, rate):
-    """One step of Adam on a Batch; raises DivergedError where its loss is not finite."""
+def step(run, batch, share):
+    """One step of Adam on a Batch at a `share` of the rate; raises DivergedError where its loss is not finite."""
     for group in run.optimiser.param_groups:
-        group["lr"] = rate
+        group["lr"] = share * run.recipe.lr
     run.optimiser.zero_grad()
     answers = run.teacher.answer(batch.images)
-    scores, lowering = run.network.forward(batch.images, run.teacher.watched)
+    scores, lowering = run.network.forward(batch.images, run.teacher.watched, normalises=True)
     loss = run.teacher.loss(scores, batch.labels, answers, lowering.responses)
     if not isfinite(loss.item()):
         raise DivergedError(
@@ -177,6 +180,7 @@ def step(run, batch, rate):
         )
     loss.backward()
     run.optimiser.step()
+    run.network.track(lowering, share * MOMENTUM)
     run.loss = loss.item() if run.steps == 0 else 0.98 * run.loss + 0.02 * loss.item()
     run.steps += 1
 

@@ -52,3 +52,23 @@ def requantise_gradient(grad, sums, q, gain, offset, low, high, below, above):
             of_offset[j] += inside
             of_step[j] += g[j] * (below if under else (above if over else integers[j] - u))
     return of_sums, of_ratio, of_offset, of_step
+
+
+@njit(nogil=True, cache=True)
+def moments(sums):
+    """float64 (K,) each: Σ d and Σ d² of each column of float32 (R, K), d = S less the column's first one."""
+    first, second = np.zeros(sums.shape[1]), np.zeros(sums.shape[1])
+    for i in range(sums.shape[0]):
+        for j in range(sums.shape[1]):
+            d = np.float64(sums[i, j]) - sums[0, j]
+            first[j] += d
+            second[j] += d * d
+    return first, second
+
+
+@njit(nogil=True, cache=True)
+def subtract_line(values, sums, offset, slope):
+    """values −= offset + slope·sums, in place. values, sums: float32 (R, K); offset, slope: float64 (K,)."""
+    for i in range(sums.shape[0]):
+        for j in range(sums.shape[1]):
+            values[i, j] -= np.float32(offset[j] + slope[j] * sums[i, j])

@@ -96,12 +96,16 @@ class TorchLowering(LearntLowering):
 
     tensors: integer tensor name → float32 tensor of its integers. affines: float tensor name → (a, b), float64 tensors
     (C,): the a·S + b of its Pending, with gradients. responses: node name → float32 tensor, what the `watched` float
-    nodes answer. parameters: constant name → float32 tensor; steps: by step_of () and by weight_step_of (O,).
+    nodes answer. batch_norms: node name → Moments of what it normalises, in this batch, where `normalises` asks for
+    gradients as those of batch norms in training. parameters: constant name → float32 tensor; steps: by step_of () and
+    by weight_step_of (O,).
     """
 
-    def __init__(self, graph, start, parameters, steps, images, watched=()):
+    def __init__(self, graph, start, parameters, steps, images, watched=(), normalises=False):
         self.parameters, self.steps, self.images, self.watched = parameters, steps, images, watched
+        self.normalises, self.batch_norms = normalises, {}
         self.tensors, self.affines, self.responses = {}, {}, {}
+        self.sum_moments = {}  # name of a sum that a batch norm is folded into → its Moments
         self.weight_steps = {}
         self.owners = {}  # integer tensor name → the float tensor whose step it has
         self.computed, self.node = 0, None
@@ -143,7 +147,7 @@ class TorchLowering(LearntLowering):
             self.owners[output] = tensor_name
         constants = self.requant(self.builder.nodes[-1], grid, len(value.a))
         step = self.steps.get(step_of(tensor_name)) if learns else None
-        operands = (self.tensors[value.name], a, b, step, grid.scale, constants)
+        operands = (self.tensors[value.name], a, b, step, grid.scale, constants, self.sum_moments.get(value.name))
         self.tensors[output] = qat_ops.Requantise.apply(*operands)
         self.computed = len(self.builder.nodes)
         return output
@@ -222,6 +226,11 @@ def constant(values):
 def follow_batch_norm(state, node):
     """γ·(x − μ)/√(σ² + ε) + β of a·S + b; μ and σ² are constants."""
     a, b = state.affine_tensors(node.inputs[0])
+    if state.normalises and node.inputs[0] in state.totals:
+        name = state.values[node.output].name
+        sums = state.sum_moments[name] = qat_ops.moments(state.tensors[name])
+        scale, offset = a.detach().numpy(), b.detach().numpy()
+        state.batch_norms[node.name] = sums._replace(mean=scale * sums.mean + offset, variance=scale**2 * sums.variance)
     gamma, beta = (state.parameters[name].double() for name in node.inputs[1:3])
     mean, variance = (constant(state.graph.constants[name]) for name in node.inputs[3:5])
     factor = gamma / torch.sqrt(variance + node.attributes["epsilon"])

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from adderhw.errors import ModelError
+from quant.builder import unused
 from quant.choices import Choices, source_grid
 from quant.correction import corrected
 from quant.grids import symmetric_weight
@@ -20,6 +21,7 @@ SHARES = np.geomspace(1 / 8, 1, 25)  # of the largest weight, as quant.search.CA
 class FakeQuantised:
     """A FloatGraph as the integer network that its parameters and steps make.
 
+    statistics: constant name → float64 (C,), the means and variances of batch norms, which follow the batches (track).
     parameters: name → float32 leaf tensor that learns: weights, biases, γ and β, by the names of the graph's constants,
     and the logarithms of steps, scalars by the names of step_of and (O,) by those of weight_step_of.
     """
@@ -29,6 +31,7 @@ class FakeQuantised:
 
         if len(graph.outputs) != 1:
             raise ModelError(f"model: found {len(graph.outputs)} outputs, expected 1 to train by")
+        graph = with_own_constants(graph)
         self.graph, self.start = graph, start
         self.parameters = {
             name: torch.from_numpy(graph.constants[name].astype(np.float32)) for name in learning_constants(graph)
@@ -39,13 +42,26 @@ class FakeQuantised:
             self.parameters[weight_step_of(name)] = torch.from_numpy(np.log(steps)).float()
         for parameter in self.parameters.values():
             parameter.requires_grad_()
+        names = [name for node in graph.nodes if node.op == "BatchNormalization" for name in node.inputs[3:5]]
+        self.statistics = {name: torch.tensor(graph.constants[name]) for name in names}
 
-    def forward(self, images, watched=()):
-        """float32 images (N, …) → (scores float32 (N, classes), the TorchLowering that computed them)."""
+    def forward(self, images, watched=(), normalises=False):
+        """float32 images (N, …) → (scores float32 (N, classes), the TorchLowering that computed them).
+
+        watched: names of nodes whose responses are wanted; normalises: see TorchLowering.
+        """
         steps = self.steps()
         graph, start = self.now(steps)
-        lowering = TorchLowering(graph, start, self.parameters, steps, images, watched)
+        lowering = TorchLowering(graph, start, self.parameters, steps, images, watched, normalises)
         return lowering.scores(), lowering
+
+    def track(self, lowering, momentum):
+        """Moves the statistics of batch norms towards those of the batch that `lowering` computed, by `momentum`."""
+        for node in self.graph.nodes:
+            if node.name in lowering.batch_norms:
+                batch = lowering.batch_norms[node.name]
+                for name, value in zip(node.inputs[3:5], (batch.mean, batch.variance), strict=True):
+                    self.statistics[name].lerp_(torch.from_numpy(value), momentum)
 
     def integer_graph(self, recipe=None):
         """The checked integer Graph of the parameters as they are; recipe: JSON-able, for its metadata."""
@@ -59,12 +75,26 @@ class FakeQuantised:
         """(FloatGraph, Start) with the parameters and steps as they are."""
         numbers = {name: each.detach().double().numpy() for name, each in (*self.parameters.items(), *steps.items())}
         constants = {name: numbers.get(name, value) for name, value in self.graph.constants.items()}
+        constants.update({name: value.numpy() for name, value in self.statistics.items()})
         grids = dict(self.start.grids)
         for name in self.start.learning:
             grids[name] = replace(grids[name], scale=float(numbers[step_of(name)]))
         weight_steps = {name: numbers[weight_step_of(name)] for name in self.start.weight_steps}
         graph = replace(self.graph, constants=constants)
         return graph, replace(self.start, grids=grids, weight_steps=weight_steps)
+
+
+def with_own_constants(graph):
+    """The FloatGraph with a copy of each constant for each node that reads it: exporters merge equal ones."""
+    constants, nodes, taken = {}, [], {*graph.constants, *(node.output for node in graph.nodes)}
+    for node in graph.nodes:
+        inputs = list(node.inputs)
+        for at, name in enumerate(inputs):
+            if name in graph.constants:
+                inputs[at] = name if name not in constants else unused(name, taken)
+                constants[inputs[at]] = graph.constants[name]
+        nodes.append(node._replace(inputs=tuple(inputs)))
+    return replace(graph, nodes=tuple(nodes), constants=constants)
 
 
 def learning_constants(graph):

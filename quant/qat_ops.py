@@ -6,6 +6,8 @@ step s itself gets is gathered where q is rounded (S. K. Esser, J. L. McKinstry,
 D. S. Modha, "Learned Step Size Quantization", ICLR 2020, equation 3).
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch.nn import functional
@@ -104,10 +106,11 @@ class Requantise(torch.autograd.Function):
     """q = clip(round_shift(S·M + C, n), low, high), which stands for clip(a·S + b) on a grid of step s."""
 
     @staticmethod
-    def forward(ctx, sums, a, b, step, scale, constants):
+    def forward(ctx, sums, a, b, step, scale, constants, batch):
         """sums: float32 (N, C, …). a, b: float64 (C,). step: scalar, or None where none learns; scale: its value.
 
-        constants: Requant, whose arrays are int64 (C,).
+        constants: Requant, whose arrays are int64 (C,). batch: Moments of the sums where a batch norm was folded and
+        ∂L/∂S is to be that of a batch norm of this batch (see normalised), else None.
         """
         rows, back = rows_of(sums)
         repeated = constants.repeated(rows.shape[1] // sums.shape[1])
@@ -116,7 +119,7 @@ class Requantise(torch.autograd.Function):
         ends = (repeated.low, repeated.high)
         q = qat_kernels.requantise(rows, repeated.m, repeated.c, repeated.n, half, repeated.rounding, *ends)
         ctx.rows, ctx.q, ctx.constants, ctx.scale = rows, q, repeated, scale
-        ctx.channels = sums.shape[1]
+        ctx.channels, ctx.batch = sums.shape[1], batch
         return back(q)
 
     @staticmethod
@@ -128,9 +131,47 @@ class Requantise(torch.autograd.Function):
         of_sums, *others = qat_kernels.requantise_gradient(
             rows, ctx.rows, ctx.q, constants.m * unit, constants.c * unit, *ends
         )
-        folded = (torch.from_numpy(each.reshape(-1, ctx.channels).sum(0)) / ctx.scale for each in others)
-        of_a, of_b, of_step = folded
-        return back(of_sums), of_a, of_b, of_step.sum() if ctx.needs_input_grad[3] else None, None, None
+        of_ratio, of_offset, of_step = (each.reshape(-1, ctx.channels).sum(0) for each in others)
+        if ctx.batch:
+            gain = (constants.m * unit)[: ctx.channels]
+            normalise(of_sums, ctx.rows, ctx.batch, gain * of_ratio, gain * of_offset)
+        of_a, of_b, of_step = (torch.from_numpy(each) / ctx.scale for each in (of_ratio, of_offset, of_step))
+        return back(of_sums), of_a, of_b, of_step.sum() if ctx.needs_input_grad[3] else None, None, None, None
+
+
+class Moments(NamedTuple):
+    """Mean and variance of each channel over a batch and its positions, float64 (C,), and how many values that are."""
+
+    mean: np.ndarray
+    variance: np.ndarray
+    count: int
+
+
+def moments(sums):
+    """The Moments of float32 (N, C, …)."""
+    rows, _ = rows_of(sums)
+    channels = sums.shape[1]
+    count = sums.numel() // channels
+    first, second = qat_kernels.moments(rows)
+    # The columns of one channel are each about a value of their own; one about another is a binomial away.
+    values, each = rows[0].astype(np.float64).reshape(-1, channels), len(rows)
+    first, second = first.reshape(-1, channels), second.reshape(-1, channels)
+    shift = values - values[0]
+    mean = (first + each * shift).sum(0) / count
+    square = (second + 2 * shift * first + each * shift**2).sum(0) / count
+    return Moments(values[0] + mean, np.maximum(square - mean**2, 0), count)
+
+
+def normalise(of_sums, rows, batch, products, total):
+    """Makes ∂L/∂S that of a batch norm over the batch: g − mean(g) − d·mean(g·d)/variance with d = S − mean, in place.
+
+    of_sums, rows: float32 (R, K), g and S. batch: Moments. products, total: float64 (C,), Σ g·S and Σ g.
+    """
+    covariance = (products - batch.mean * total) / batch.count
+    slope = np.divide(covariance, batch.variance, out=np.zeros_like(covariance), where=batch.variance > 0)
+    offset = total / batch.count - slope * batch.mean
+    times = rows.shape[1] // len(slope)
+    qat_kernels.subtract_line(of_sums, rows, np.tile(offset, times), np.tile(slope, times))
 
 
 def rows_of(values):

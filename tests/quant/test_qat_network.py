@@ -41,9 +41,10 @@ def network_of(model, **settings):
 
 def moved(network, x):
     """One crude step of every parameter, so that the test is not of the start alone."""
-    scores, _ = network.forward(torch.from_numpy(x))
+    scores, lowering = network.forward(torch.from_numpy(x), normalises=True)
     functional.cross_entropy(scores, torch.arange(len(x)) % 5).backward()
     with torch.no_grad():
+        network.track(lowering, 0.3)
         for each in network.parameters.values():
             each -= 0.05 * each.grad / (each.grad.norm() + 1e-9) * each.norm()
 
@@ -110,6 +111,24 @@ def test_sums_that_float32_does_not_carry_are_an_error():
         FakeQuantised(graph, start).forward(torch.from_numpy(images(2, shape=shape)))
 
 
+def test_the_statistics_follow_those_of_the_sums():
+    network, x = network_of(adder_network(), bits=4)
+    before = {name: value.clone() for name, value in network.statistics.items()}
+    with torch.no_grad():
+        _, lowering = network.forward(torch.from_numpy(x), normalises=True)
+    network.track(lowering, 0.25)
+    norms = [node for node in network.graph.nodes if node.op == "BatchNormalization"]
+    assert len(norms) == len(lowering.batch_norms) == 5
+    for node in norms:
+        total = lowering.totals[node.inputs[0]]
+        a, b = (torch.tensor(values).reshape(-1, 1, 1) for values in (total.a, total.b))
+        real = a * lowering.tensors[total.name].double() + b
+        for name, value in zip(
+            node.inputs[3:5], (real.mean((0, 2, 3)), real.var((0, 2, 3), correction=0)), strict=True
+        ):
+            torch.testing.assert_close(network.statistics[name], 0.75 * before[name] + 0.25 * value)
+
+
 class Differences(torch.autograd.Function):
     """−Σ|x − w| of a 3×3 layer with padding 1, and AdderNet's gradients (Chen 2020), in float64 and plain PyTorch."""
 
@@ -135,7 +154,25 @@ def on_grid(real, step, grid, integers):
     return step * (u + (integers.double() - u).detach() - grid.zero_point)
 
 
-def oracle_gradients(network, tensors, labels):
+class Normalised(torch.autograd.Function):
+    """x as it is; ∂L/∂x is that of (x − mean)/deviation over the batch, times the deviation."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, grad):
+        (x,) = ctx.saved_tensors
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            deviation = x.var((0, 2, 3), correction=0, keepdim=True).sqrt()
+            y = (x - x.mean((0, 2, 3), keepdim=True)) / deviation
+            return torch.autograd.grad(y, x, grad * deviation.detach())
+
+
+def oracle_gradients(network, tensors, labels, normalises):
     """Name → gradient by float64 autograd of the network of the next test; the integers are those of `tensors`."""
     p = {name: each.detach().double().requires_grad_() for name, each in network.parameters.items()}
     constants = {name: torch.tensor(value) for name, value in network.graph.constants.items()}
@@ -143,6 +180,7 @@ def oracle_gradients(network, tensors, labels):
     steps = {name: p[step_of(name)].exp() for name in network.start.learning}
 
     def batch_norm(y, name):
+        y = Normalised.apply(y) if normalises else y
         scale = p[f"{name}_scale"] / (constants[f"{name}_var"] + 1e-5).sqrt()
         shift = p[f"{name}_bias"] - constants[f"{name}_mean"] * scale
         return y * scale[:, None, None] + shift[:, None, None]
@@ -174,7 +212,8 @@ def oracle_gradients(network, tensors, labels):
     return {name: each.grad for name, each in p.items()}
 
 
-def test_gradients_are_those_of_a_plain_straight_through_network():
+@pytest.mark.parametrize("normalises", [False, True])
+def test_gradients_are_those_of_a_plain_straight_through_network(normalises):
     net = Network()
     x = net.relu(net.batch_norm(net.conv("image", "stem", 3, 4), "stem_bn", 4))
     y = adder_layer(net, x, "layer", 4, 4)
@@ -182,9 +221,9 @@ def test_gradients_are_those_of_a_plain_straight_through_network():
     x = net.node("Flatten", [net.node("GlobalAveragePool", [x], "pooled")], "flat")
     network, pixels = network_of(net.model(net.gemm(x, "logits", 4, 5)), bits=3, multiplier_bits=24)
     labels = torch.arange(len(pixels)) % 5
-    scores, lowering = network.forward(torch.from_numpy(pixels))
+    scores, lowering = network.forward(torch.from_numpy(pixels), normalises=normalises)
     functional.cross_entropy(scores, labels).backward()
-    expected = oracle_gradients(network, {k: v.detach() for k, v in lowering.tensors.items()}, labels)
+    expected = oracle_gradients(network, {k: v.detach() for k, v in lowering.tensors.items()}, labels, normalises)
     for name, each in network.parameters.items():
         error = (each.grad - expected[name]).norm() / expected[name].norm()
         assert error < 1e-3, name
