@@ -57,6 +57,11 @@ class Run:
     steps: int = 0
     loss: float = field(default=float("nan"))
 
+    @property
+    def rate(self):
+        """Adam's rate at the start."""
+        return self.recipe.rate(self.network.start.settings.bits)
+
     def state(self):
         """All that training changes, as plain types and tensors."""
         return {
@@ -148,7 +153,7 @@ def begin(model, graph, start, recipe):
     network, teacher = FakeQuantised(graph, start), teacher_of(model, graph, recipe)
     learning = [*network.parameters.values(), *(teacher.match.parameters() if teacher.match else ())]
     learning = [each for each in learning if each.requires_grad]
-    return Run(recipe, network, teacher, torch.optim.Adam(learning, lr=recipe.lr))
+    return Run(recipe, network, teacher, torch.optim.Adam(learning))
 
 
 def train_steps(run, training, progress=None, after_step=lambda: None):
@@ -169,7 +174,7 @@ def train_steps(run, training, progress=None, after_step=lambda: None):
 def step(run, batch, share):
     """One step of Adam on a Batch at a `share` of the rate; raises DivergedError where its loss is not finite."""
     for group in run.optimiser.param_groups:
-        group["lr"] = share * run.recipe.lr
+        group["lr"] = share * run.rate
     run.optimiser.zero_grad()
     answers = run.teacher.answer(batch.images)
     scores, lowering = run.network.forward(batch.images, run.teacher.watched, normalises=True)

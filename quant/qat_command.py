@@ -39,7 +39,10 @@ def command(
     teacher: Annotated[
         Path | None, typer.Option(help="A CNN's best.pt that teaches; without it the float network does.")
     ] = None,
-    lr: Annotated[float, typer.Option(help="Adam's rate at the start; half a cosine takes it to 0.")] = RECIPE.lr,
+    lr: Annotated[
+        float | None,
+        typer.Option(help="Adam's rate at the start, by default 2^-(8 + bits); half a cosine takes it to 0."),
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="Images per step.")] = RECIPE.batch_size,
     alpha: Annotated[float, typer.Option(help="Weight of the teacher's scores in the loss.")] = RECIPE.alpha,
     beta: Annotated[
