@@ -14,11 +14,10 @@ class QatRecipe:
     """Equal recipes give equal networks on one machine and thread count; raises AdderHwError for values out of range.
 
     data: a data set that python -m training knows; every tenth training image is for validation. epochs: passes over
-    the others; steps: stop earlier, after so many batches. lr: Adam's rate at the start, None: 2^−(8 + bits), so that it shrinks
-    with the grids' steps; half a cosine takes it to 0.
-    alpha: weight of the teacher's scores; beta: of the match of the layers (with a teacher's checkpoint and a
-    checkpoint to start from). teacher: a CNN's best.pt, None: the float network. samples: calibration images.
-    limit: only the first so many training images.
+    the others; steps: stop earlier, after so many batches. lr: Adam's rate at the start, None: 2^−(8 + bits), which
+    shrinks with the grids' steps; half a cosine takes it to 0. alpha: weight of the teacher's scores; beta: of the
+    match of the layers (with a teacher's checkpoint and a checkpoint to start from). teacher: a CNN's best.pt, None:
+    the float network. samples: calibration images. limit: only the first so many training images.
     """
 
     data: str
