@@ -172,22 +172,25 @@ def train_steps(run, training, progress=None, after_step=lambda: None):
 
 
 def step(run, batch, share):
-    """One step of Adam on a Batch at a `share` of the rate; raises DivergedError where its loss is not finite."""
+    """One step of Adam on a Batch at a `share` of the rate; returns the loss before it.
+
+    Raises DivergedError where the loss is not finite.
+    """
     for group in run.optimiser.param_groups:
         group["lr"] = share * run.rate
     run.optimiser.zero_grad()
     answers = run.teacher.answer(batch.images)
     scores, lowering = run.network.forward(batch.images, run.teacher.watched, normalises=True)
     loss = run.teacher.loss(scores, batch.labels, answers, lowering.responses)
-    if not isfinite(loss.item()):
-        raise DivergedError(
-            f"step {run.steps + 1}: found a loss of {loss.item()}, expected a finite number (lower --lr)"
-        )
+    found = loss.item()
+    if not isfinite(found):
+        raise DivergedError(f"step {run.steps + 1}: found a loss of {found}, expected a finite number (lower --lr)")
     loss.backward()
     run.optimiser.step()
     run.network.track(lowering, share * MOMENTUM)
-    run.loss = loss.item() if run.steps == 0 else 0.98 * run.loss + 0.02 * loss.item()
+    run.loss = found if run.steps == 0 else 0.98 * run.loss + 0.02 * found
     run.steps += 1
+    return found
 
 
 def saver(run, path, identity, minutes):
