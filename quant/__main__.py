@@ -13,7 +13,7 @@ from rich.table import Table
 
 from adderhw.command_line import progress_bar, run_app
 from adderhw.files import check_writable
-from quant import compare_command, mixed_command
+from quant import compare_command, mixed_command, qat_command
 from quant.settings import Settings
 
 PROGRAM = "python -m quant"
@@ -30,6 +30,8 @@ EXAMPLES = f"""Examples:
   {PROGRAM} compare ann.onnx ann_int8.onnx --data digits          (see {PROGRAM} compare --help)
 
   {PROGRAM} mixed ann.onnx --calibrate digits --store mixed.jsonl (see {PROGRAM} mixed --help)
+
+  {PROGRAM} qat ann20.onnx --data cifar10 --bits 4 -o ann20_int4.onnx      (see {PROGRAM} qat --help)
 """
 DEFAULTS = Settings()
 BATCH = 64
@@ -182,7 +184,9 @@ def print_accuracies(console, graph, path, samples):
 
 
 def main() -> None:
-    """Entry point of `python -m quant` and `adderhw-quant`; a first argument `compare` or `mixed` is a subcommand."""
+    """Entry point of `python -m quant` and `adderhw-quant`; a first argument may be a subcommand."""
+    if sys.argv[1:2] == ["qat"]:
+        qat_command.main(sys.argv[2:])
     for name, other in (("compare", compare_command), ("mixed", mixed_command)):
         if sys.argv[1:2] == [name]:
             run_app(partial(other.app, sys.argv[2:]), other.PROGRAM)

@@ -266,6 +266,11 @@ class Lowering:
         largest = np.maximum(np.abs(low), np.abs(high))
         return multipliers(ratio, offset, value.centre, largest, self.settings, live, tolerance)
 
+    def product_weight(self, node, weight, bits):
+        """(w_q, s) of a multiplying layer's float64 weight (O, …): integers of `bits`, and float64 (O,) their steps."""
+        digits = self.settings.weight_digits
+        return symmetric_weight(weight, bits) if digits is None else signed_digit_weight(weight, bits, digits)
+
     def sum(self, op, node, inputs, attributes):
         """Emits a summing integer node; returns its output's name."""
         return self.builder.emit_sum(op, node.name, inputs, self.builder.unique(f"{node.output}_sum"), attributes)
@@ -378,8 +383,7 @@ def lower_products(state, node, op, weight, bias, attributes):
     """A multiplying layer with weight float64 (O, …): real = s_x·s_w[o]·S + bias[o]."""
     x = state.quantised(node.inputs[0])
     bits = state.settings.edge_bits if node.name in state.edges else state.settings.bits
-    digits = state.settings.weight_digits
-    w, scale = symmetric_weight(weight, bits) if digits is None else signed_digit_weight(weight, bits, digits)
+    w, scale = state.product_weight(node, weight, bits)
     stored = w if op == "ConvInteger" else np.ascontiguousarray(w.T)
     inputs = (
         x.name,

@@ -1,0 +1,50 @@
+"""What a quantisation-aware training depends on beside the quantisation's settings, checked once."""
+
+from dataclasses import asdict, dataclass
+
+from adderhw.errors import AdderHwError
+
+
+class DivergedError(AdderHwError):
+    """The loss is no longer a finite number."""
+
+
+@dataclass(frozen=True)
+class QatRecipe:
+    """Equal recipes give equal networks on one machine and thread count; raises AdderHwError for values out of range.
+
+    data: a data set that python -m training knows; every tenth training image is for validation. epochs: passes over
+    the others; steps: stop earlier, after so many batches. lr: Adam's rate at the start, None: 2^−(8 + bits), which
+    shrinks with the grids' steps; half a cosine takes it to 0. alpha: weight of the teacher's scores; beta: of the
+    match of the layers (with a teacher's checkpoint and a checkpoint to start from). teacher: a CNN's best.pt, None:
+    the float network. samples: calibration images. limit: only the first so many training images.
+    """
+
+    data: str
+    epochs: int = 1
+    steps: int | None = None
+    seed: int = 0
+    lr: float | None = None
+    batch_size: int = 64
+    alpha: float = 1.0
+    beta: float = 1.0
+    teacher: str | None = None
+    samples: int = 256
+    limit: int | None = None
+
+    def __post_init__(self):
+        least = {"epochs": 1, "steps": 1, "seed": 0, "batch_size": 1, "alpha": 0, "beta": 0, "samples": 1, "limit": 1}
+        for name, lowest in least.items():
+            found = getattr(self, name)
+            if found is not None and not found >= lowest:
+                raise AdderHwError(f"{name}: found {found}, expected at least {lowest}")
+        if self.lr is not None and not 0 < self.lr < float("inf"):
+            raise AdderHwError(f"lr: found {self.lr}, expected a finite number above 0")
+
+    def rate(self, bits):
+        """Adam's rate at the start, for activations of `bits`."""
+        return 2.0 ** -(8 + bits) if self.lr is None else self.lr
+
+    def as_dict(self):
+        """Every field by name, as checkpoints and the model's metadata keep it."""
+        return asdict(self)
