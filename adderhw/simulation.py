@@ -75,8 +75,8 @@ def simulate(
     threads: None for all cores; results do not depend on it. path: kernel path ('vnni', 'avx512', 'avx2', 'portable').
     energy: names or paths of energy tables. cnn: ONNX file of a CNN of the same topology, whose weights the
     hard-wired CNN of the comparison takes instead of this network's.
-    check: 'ort' compares every tensor with onnxruntime. trace: folder for every tensor as .npy. accumulator_bits, overflow: simulate adder accumulators of that
-    width that 'wrap' or 'saturate' (0: wide enough); accumulate_all: also those of convolutions.
+    check: 'ort' compares every tensor with onnxruntime. trace: folder for every tensor as .npy.
+    accumulator_bits, overflow: simulate adder accumulators of that width that 'wrap' or 'saturate' (0: wide enough); accumulate_all: also those of convolutions.
     progress: called with (images done, images in all). command: how to reproduce, for the report.
     Raises AdderHwError subclasses for everything that does not fit.
     """
