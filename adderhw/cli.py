@@ -22,6 +22,8 @@ EXAMPLES = f"""Examples:
   {PROGRAM} --check ort                      compare every integer with onnxruntime
 
   {PROGRAM} --accumulator-bits 12 --overflow saturate
+
+  {PROGRAM} --energy horowitz45,mine.toml --accelerator eyeriss_like
 """
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -48,6 +50,12 @@ def command(
     ] = "horowitz45,qtools45",
     cnn: Annotated[
         Path | None, typer.Option(help="ONNX file of a CNN of this topology: its weights for the hard-wired CNN.")
+    ] = None,
+    accelerator: Annotated[
+        str | None,
+        typer.Option(
+            help="Count and price memory too, on eyeriss_like, systolic_like, output_like or a described .toml file."
+        ),
     ] = None,
     check: Annotated[str | None, typer.Option(help="'ort': compare every tensor with stock onnxruntime.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write the report as one HTML file.")] = None,
@@ -81,6 +89,7 @@ def command(
             path=kernel,
             energy=[name for name in energy.split(",") if name],
             cnn=cnn,
+            accelerator=accelerator,
             check=check,
             trace=trace,
             accumulator_bits=accumulator_bits,

@@ -9,6 +9,7 @@ from time import perf_counter
 
 import numpy as np
 
+from adderhw.cost.accelerator import load_accelerator
 from adderhw.cost.cnn_weights import cnn_weights
 from adderhw.cost.energy import load_table
 from adderhw.cost.operands import operands_of
@@ -61,6 +62,7 @@ def simulate(
     path=None,
     energy=DEFAULT_TABLES,
     cnn=None,
+    accelerator=None,
     check=None,
     trace=None,
     accumulator_bits=0,
@@ -75,14 +77,17 @@ def simulate(
     threads: None for all cores; results do not depend on it. path: kernel path ('vnni', 'avx512', 'avx2', 'portable').
     energy: names or paths of energy tables. cnn: ONNX file of a CNN of the same topology, whose weights the
     hard-wired CNN of the comparison takes instead of this network's.
+    accelerator: name or path of a described accelerator, whose memory traffic is counted and priced too.
     check: 'ort' compares every tensor with onnxruntime. trace: folder for every tensor as .npy.
-    accumulator_bits, overflow: simulate adder accumulators of that width that 'wrap' or 'saturate' (0: wide enough); accumulate_all: also those of convolutions.
+    accumulator_bits, overflow: simulate adder accumulators of that width that 'wrap' or 'saturate' (0: wide enough);
+    accumulate_all: also those of convolutions.
     progress: called with (images done, images in all). command: how to reproduce, for the report.
     Raises AdderHwError subclasses for everything that does not fit.
     """
     model = model if isinstance(model, Model) else load(model)
     check_call(batch_size, threads, check, accumulator_bits, overflow)
     tables = [load_table(table) for table in energy]
+    described = load_accelerator(accelerator) if accelerator else None
     operands, cnn_operands = layer_operands(model.graph, cnn)
     samples = open_samples(model.graph, data, split, limit)
     threads = threads or available_threads()
@@ -126,6 +131,7 @@ def simulate(
         check=checker.result() if checker else None,
         command=command,
         cnn_source=f"the weights of {cnn}, rounded to the weights' width" if cnn else OWN_WEIGHTS,
+        accelerator=described,
     )
 
 

@@ -5,14 +5,16 @@ import json
 import math
 from dataclasses import dataclass
 
-from adderhw.cost.bands import energies, pe_area
+from adderhw.cost.bands import all_tables, energies, pe_area
 from adderhw.cost.baselines import BASELINES, CNN, CNN_WIRED
 from adderhw.cost.energy import energy
 from adderhw.cost.events import Event, LayerWork, PaperCount, Tally, tally_by_name
+from adderhw.cost.memory_table import load_memory_table
 from adderhw.cost.operands import Operands
 from adderhw.errors import AdderHwError, CostError
 from adderhw.ops.realisation import signed_digit_counts
 from adderhw.report.comparison import compare
+from adderhw.report.memory_section import memory_section
 
 SCHEMA = 2
 OWN_WEIGHTS = "this network's own integer weights, zero point subtracted"
@@ -54,14 +56,15 @@ class LayerResult:
 
 
 def build_document(
-    *, model, data, accuracy, layers, tables, timing, check, command=None, cnn_source=OWN_WEIGHTS
+    *, model, data, accuracy, layers, tables, timing, check, command=None, cnn_source=OWN_WEIGHTS, accelerator=None
 ):  # fmt: skip
     """The schema 2 document of a run: a dict of plain JSON values.
 
     model, data, timing: dicts with at least the fields of docs/energy.md; accuracy, check: the same or
     None. layers: LayerResult of every node in the order they run. tables: EnergyTable, one or more, each
     name once. command: the command line that reproduces the run. cnn_source: in words, where the hard-wired CNN's
-    weights come from. Energies are picojoules per image. A rival that a table does not price has null for it.
+    weights come from. accelerator: the Accelerator whose memories are counted and priced, or None.
+    Energies are picojoules per image. A rival that a table does not price has null for it.
     Raises AdderHwError for a missing field or a number that is not finite, CostError for an unpriced event of this
     network.
     """
@@ -71,12 +74,15 @@ def build_document(
     _check_tables(tables)
     works = [result.work for result in layers]
     rivals = {baseline: _rival(baseline, layers) for baseline in BASELINES}
+    memory, memory_by_layer = _memory(layers, rivals, tables, accelerator)
     document = {
         "schema": SCHEMA,
         "model": model,
         "data": data,
         "accuracy": accuracy,
-        "layers": [_layer(result, tables) for result in layers],
+        "layers": [
+            {**_layer(result, tables), "memory": moved} for result, moved in zip(layers, memory_by_layer, strict=True)
+        ],
         "totals": _totals(works, works, tables),
         "baselines": {
             baseline.name: {
@@ -89,6 +95,7 @@ def build_document(
             for baseline, rival in rivals.items()
         },
         "comparison": compare(works, rivals, tables),
+        "memory": memory,
         "ratios": {table.name: _ratio(works, rivals[CNN], table) for table in tables},
         "sources": [_source(table) for table in tables],
         "price_basis": {table.name: _prices(works, rivals.values(), table) for table in tables},
@@ -104,6 +111,13 @@ def _rival(baseline, results):
     if baseline is CNN_WIRED:
         return baseline.layers(works, [result.cnn_operands or result.operands for result in results])
     return baseline.layers(works, [result.operands for result in results])
+
+
+def _memory(results, rivals, tables, accelerator):
+    """(the document's `memory`, that of each layer); None throughout without an accelerator."""
+    if accelerator is None:
+        return None, [None] * len(results)
+    return memory_section(results, rivals, all_tables(tables), accelerator, load_memory_table(accelerator.memory))
 
 
 def _digits_text(results):

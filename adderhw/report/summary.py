@@ -3,6 +3,9 @@
 from adderhw.report.comparison import rival_text
 from adderhw.report.figures import count_text, energy_text, multiplications, percent_text, ratio_text
 
+ARITHMETIC_ONLY = (
+    "arithmetic only: no memory, registers, wires, clock or control; the document says what each rival assumes"
+)
 MAIN_RIVALS = ("cnn", "bnn")
 
 
@@ -17,7 +20,7 @@ def print_summary(document, console):
     for ratio in document["ratios"].values():
         text = f"CNN / ANN {ratio_text(ratio['cnn_over_ann'])}: {ratio['basis']}"
         console.print(text, markup=False, highlight=False, soft_wrap=True)
-    _print_rivals(document["comparison"], console)
+    _print_rivals(document, console)
     console.print(_check_line(document["check"]), markup=False, highlight=False, soft_wrap=True)
 
 
@@ -55,14 +58,53 @@ def _energy_table(document):
     return table
 
 
-def _print_rivals(comparison, console):
+def _print_rivals(document, console):
     """Every rival's energy over this network's as a band over the tables, and in words where this network loses."""
-    lines = [f"times this network's energy, arithmetic only, over {', '.join(comparison['tables'])}:"]
-    names = {name: rival_text(ratio) for name, ratio in comparison["ratios"].items()}
-    widest = max(map(len, names.values()))
-    lines += [f"  {names[name]:{widest}}  {band_text(ratio['band'])}" for name, ratio in comparison["ratios"].items()]
-    for line in lines + (comparison["losses"] or ["No rival takes as little energy as this network."]):
+    comparison, memory = document["comparison"], document["memory"]
+    scope = f"arithmetic only, over {', '.join(comparison['tables'])}"
+    lines = [*_ratio_lines(comparison, scope), ARITHMETIC_ONLY]
+    if memory:
+        lines += [
+            _array_line(memory),
+            *_ratio_lines(memory, "arithmetic and memory, over the same tables and both ends of DRAM"),
+        ]
+        lines += [f"no figure for {names}: {reason}" for reason, names in _unfit(document).items()]
+        lines += [f"memory: {memory['table']['title']}, {memory['table']['node_nm']} nm. {memory['assumptions']}"]
+    for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _unfit(document):
+    """{why: the titles of the rivals that have no figure on the accelerator}."""
+    reasons = {}
+    for name, reason in document["memory"]["unfit"].items():
+        reasons.setdefault(reason, []).append(document["baselines"][name]["title"])
+    return {reason: "; ".join(titles) for reason, titles in reasons.items()}
+
+
+def _ratio_lines(section, scope):
+    """A heading, a line for each rival, and the losses of a `comparison` or `memory`."""
+    names = {name: rival_text(ratio) for name, ratio in section["ratios"].items()}
+    widest = max(map(len, names.values()), default=0)
+    yield f"times this network's energy, {scope}:"
+    for name, ratio in section["ratios"].items():
+        yield f"  {names[name]:{widest}}  {band_text(ratio['band'])}"
+    yield from section["losses"] or ["No rival takes as little energy as this network."]
+
+
+def _array_line(memory):
+    """The accelerator, and what this network does on it, in one line."""
+    array, own = memory["accelerator"], memory["networks"]["ann"]
+    ends = [energy_text(_memory_energy(own["energy_pj"], end)) for end in ("low", "high")]
+    dram = f"{count_text(own['bits']['dram'] // 8)} bytes from and to DRAM"
+    return (
+        f"on {array['title']}: {count_text(own['cycles'])} cycles, {percent_text(own['utilisation'])} of the array in "
+        f"use, {dram}, memory {' to '.join(ends)}"
+    )
+
+
+def _memory_energy(energy, end):
+    return energy["registers"] + energy["buffer"] + energy[f"dram_{end}"]
 
 
 def band_text(band):

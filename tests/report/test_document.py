@@ -26,6 +26,7 @@ TOP = {
     "check": dict,
     "command": str,
     "comparison": dict,
+    "memory": type(None),
 }
 LAYER = {
     "name": str,
@@ -39,6 +40,7 @@ LAYER = {
     "events": dict,
     "energy_pj": dict,
     "pe_area_um2": dict,
+    "memory": type(None),
 }
 
 
