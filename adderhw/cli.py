@@ -22,6 +22,8 @@ EXAMPLES = f"""Examples:
   {PROGRAM} --check ort                      compare every integer with onnxruntime
 
   {PROGRAM} --accumulator-bits 12 --overflow saturate
+
+  {PROGRAM} --energy horowitz45,mine.toml --accelerator eyeriss_like
 """
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -49,9 +51,18 @@ def command(
     energy: Annotated[
         str, typer.Option(help="Energy tables, comma-separated names or .toml files.")
     ] = "horowitz45,qtools45",
+    cnn: Annotated[
+        Path | None, typer.Option(help="ONNX file of a CNN of this topology: its weights for the hard-wired CNN.")
+    ] = None,
+    accelerator: Annotated[
+        str | None,
+        typer.Option(
+            help="Count and price memory too, on eyeriss_like, systolic_like, output_like or a described .toml file."
+        ),
+    ] = None,
     check: Annotated[str | None, typer.Option(help="'ort': compare every tensor with stock onnxruntime.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write the report as one HTML file.")] = None,
-    json_path: Annotated[Path | None, typer.Option("--json", help="Write the results as JSON (schema 1).")] = None,
+    json_path: Annotated[Path | None, typer.Option("--json", help="Write the results as JSON (schema 2).")] = None,
     csv_path: Annotated[Path | None, typer.Option("--csv", help="Write a row per layer as CSV.")] = None,
     trace: Annotated[Path | None, typer.Option(help="Write every tensor as DIR/NAME.npy with an index.")] = None,
     accumulator_bits: Annotated[int, typer.Option(help="Width of the adder layers' accumulators; 0: wide enough.")] = 0,
@@ -81,6 +92,8 @@ def command(
             threads=threads,
             path=kernel,
             energy=[name for name in energy.split(",") if name],
+            cnn=cnn,
+            accelerator=accelerator,
             check=check,
             trace=trace,
             accumulator_bits=accumulator_bits,

@@ -3,13 +3,16 @@
 import hashlib
 import os
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 
+from adderhw.cost.accelerator import load_accelerator
+from adderhw.cost.cnn_weights import cnn_weights
 from adderhw.cost.energy import load_table
+from adderhw.cost.operands import operands_of
 from adderhw.errors import AdderHwError
 from adderhw.fixed import bits_for
 from adderhw.graph import Graph
@@ -19,7 +22,7 @@ from adderhw.ops import BY_NAME
 from adderhw.ops.base import DOMAIN_VERSION
 from adderhw.ort_check import OrtCheck
 from adderhw.plan import Plan
-from adderhw.report.document import AccumulatorStats, LayerResult, build_document
+from adderhw.report.document import OWN_WEIGHTS, AccumulatorStats, LayerResult, build_document
 from adderhw.samples import open_samples
 from adderhw.trace import Trace
 
@@ -59,6 +62,8 @@ def simulate(
     threads=None,
     path=None,
     energy=DEFAULT_TABLES,
+    cnn=None,
+    accelerator=None,
     check=None,
     trace=None,
     accumulator_bits=0,
@@ -67,20 +72,25 @@ def simulate(
     progress=None,
     command=None,
 ):
-    """Runs `model` (a path or a Model) on `data` and returns the schema 1 document (docs/energy.md) as a dict.
+    """Runs `model` (a path or a Model) on `data` and returns the schema 2 document (docs/energy.md) as a dict.
 
     data: a data set's name or a .npy/.npz file; split, limit: which of its images; leave_out: an .npz whose array named
     as the split has indices of images not to take. batch_size: images per call.
     threads: None for all cores; results do not depend on it. path: kernel path ('vnni', 'avx512', 'avx2', 'portable').
-    energy: names or paths of energy tables. check: 'ort' compares every tensor with onnxruntime.
-    trace: folder for every tensor as .npy. accumulator_bits, overflow: simulate adder accumulators of that
-    width that 'wrap' or 'saturate' (0: wide enough); accumulate_all: also those of convolutions.
+    energy: names or paths of energy tables. cnn: ONNX file of a CNN of the same topology, whose weights the
+    hard-wired CNN of the comparison takes instead of this network's.
+    accelerator: name or path of a described accelerator, whose memory traffic is counted and priced too.
+    check: 'ort' compares every tensor with onnxruntime. trace: folder for every tensor as .npy.
+    accumulator_bits, overflow: simulate adder accumulators of that width that 'wrap' or 'saturate' (0: wide enough);
+    accumulate_all: also those of convolutions.
     progress: called with (images done, images in all). command: how to reproduce, for the report.
     Raises AdderHwError subclasses for everything that does not fit.
     """
     model = model if isinstance(model, Model) else load(model)
     check_call(batch_size, threads, check, accumulator_bits, overflow)
     tables = [load_table(table) for table in energy]
+    described = load_accelerator(accelerator) if accelerator else None
+    operands, cnn_operands = layer_operands(model.graph, cnn)
     samples = open_samples(model.graph, data, split, limit, leave_out)
     threads = threads or available_threads()
     accumulator = Accumulator(accumulator_bits, overflow == "saturate")
@@ -109,7 +119,7 @@ def simulate(
         },
         data={"name": samples.name, "split": samples.split, "count": len(samples)},
         accuracy=accuracy(logits, samples.labels),
-        layers=layer_results(plan),
+        layers=layer_results(plan, operands, cnn_operands),
         tables=tables,
         timing={
             "threads": threads,
@@ -122,7 +132,19 @@ def simulate(
         },
         check=checker.result() if checker else None,
         command=command,
+        cnn_source=f"the weights of {cnn}, rounded to the weights' width" if cnn else OWN_WEIGHTS,
+        accelerator=described,
     )
+
+
+def layer_operands(graph, cnn=None):
+    """({node name: Operands}, the same with the weights of the CNN in the file `cnn`, empty without one)."""
+    operands = operands_of(graph)
+    if cnn is None:
+        return operands, {}
+    bits = {work.name: work.weight_bits for work in graph.work()}
+    weights = cnn_weights(cnn, {name: (known, bits[name]) for name, known in operands.items()})
+    return operands, {name: replace(known, weight=weights[name]) for name, known in operands.items()}
 
 
 def check_call(batch_size, threads, check, accumulator_bits, overflow):
@@ -182,10 +204,15 @@ def accuracy(logits, labels):
     return {"top1": correct / len(labels), "top5": top5, "correct": correct, "count": len(labels)}
 
 
-def layer_results(plan):
-    """A LayerResult per node: its work and what its accumulator showed over the images that ran."""
+def layer_results(plan, operands, cnn_operands):
+    """A LayerResult per node: its work, what its accumulator showed over the images that ran, what it works on."""
     return [
-        LayerResult(work, accumulator_stats(plan, node) if BY_NAME[node.op].sums else None)
+        LayerResult(
+            work,
+            accumulator_stats(plan, node) if BY_NAME[node.op].sums else None,
+            operands.get(node.name),
+            cnn_operands.get(node.name),
+        )
         for node, work in zip(plan.graph.nodes, plan.graph.work(plan.options), strict=True)
     ]
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
@@ -19,7 +19,8 @@ class EnergyTable:
     """Prices of one published source, in picojoules per event.
 
     source is the full citation; node_nm the process node in nanometres; voltage as the source gives
-    it, or 'not stated'; rules the price rule and reasons the stated reason of each kind.
+    it, or 'not stated'; rules the price rule and reasons the stated reason of each kind. areas: the rule that
+    gives the µm² of each kind, empty where the source has no areas; area_source: where they come from.
     """
 
     name: str
@@ -30,30 +31,39 @@ class EnergyTable:
     unit: str
     rules: Mapping[str, Points | Formula | Derived | Free]
     reasons: Mapping[str, str]
+    areas: Mapping[str, Points | Formula | Derived | Free] = field(default_factory=dict)
+    area_source: str = ""
 
     def price(self, priced):
         """The Price of one Event; unequal multiplier widths cost as the square multiplier of equal product.
 
         Raises CostError for a kind without a rule or a width outside the rule's range.
         """
+        return self._apply(self.rules, "event", priced)
+
+    def area(self, counted):
+        """The µm² of the hardware of one Event, by the same rules; raises CostError where the table has none."""
+        return self._apply(self.areas, "area of event", counted).picojoule
+
+    def _apply(self, rules, what, priced):
         kind, bits = event(priced.kind, *priced.bits)
-        if kind not in self.rules:
-            raise CostError(f"{self.name}: found event {priced}, expected one of the kinds {', '.join(self.rules)}")
+        if kind not in rules:
+            expected = ", ".join(rules) or "none, the source gives none"
+            raise CostError(f"{self.name}: found {what} {priced}, expected one of the kinds {expected}")
         width = math.sqrt(bits[0] * bits[1]) if len(bits) == 2 else bits[0]
-        price = self._price_kind(kind, width, priced)
+        price = self._apply_rule(rules, kind, width, priced)
         return price.weakened("derived") if len(bits) == 2 else price
 
-    def _price_kind(self, kind, width, priced):
-        rule = self.rules[kind]
+    def _apply_rule(self, rules, kind, width, priced):
+        rule = rules[kind]
         if isinstance(rule, Free):
             return Price(0.0, "derived")
         if isinstance(rule, Derived):
-            base = self._price_kind(rule.kind, 1 if rule.per_bit else width, priced)
+            base = self._apply_rule(rules, rule.kind, 1 if rule.per_bit else width, priced)
             picojoule = base.picojoule * width if rule.per_bit else base.picojoule
             return Price(picojoule, base.basis).weakened("derived")
-        low, high = rule.range
-        if not low <= width <= high:
-            raise CostError(f"{self.name}: found event {priced}, expected {kind} of {low} to {high} bits")
+        if not rule.covers(width):
+            raise CostError(f"{self.name}: found event {priced}, expected {kind} of {rule.widths} bits")
         return rule.price(width)
 
 

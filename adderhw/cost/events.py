@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from adderhw.errors import CostError
 
-KINDS = ("add", "sub", "abs", "mul", "shift", "cmp", "xnor")
+KINDS = ("add", "sub", "abs", "mul", "shift", "cmp", "xnor", "vshift", "fadd", "fmul")
 LAYER_KINDS = ("adder", "mac", "other")
 MIN_EVENT_BITS, MAX_EVENT_BITS = 1, 64
 
@@ -18,6 +18,9 @@ KIND_MEANING = {
     "shift": "shift by a constant; the width is that of the shifted number",
     "cmp": "comparison of two numbers (a pooling maximum, one bound of a clip); the width is that of its operands",
     "xnor": "bitwise equality of two numbers; the width is the number of bits compared",
+    "vshift": "shift by an amount that is loaded (a barrel shifter); the width is that of the shifted number",
+    "fadd": "IEEE 754 floating-point adder; the width is that of the format, 16 or 32",
+    "fmul": "IEEE 754 floating-point multiplier; the width is that of the format, 16 or 32",
 }
 
 

@@ -1,4 +1,7 @@
-"""Price rules: published points, a published formula, or derived from another kind; each says its ground."""
+"""Price rules: published points, a published formula, or derived from another kind; each says its ground.
+
+The same rules hold a table's areas; what they give is then µm² instead of pJ.
+"""
 
 import math
 from dataclasses import dataclass
@@ -21,10 +24,11 @@ class Price(NamedTuple):
 
 @dataclass(frozen=True)
 class Points:
-    """Published (bits, pJ) pairs; between and beyond them linear or a power law in the width.
+    """Published (bits, pJ) pairs; between and beyond them linear or a power law in the width, or nothing.
 
     linear: proportional to the width below the first point, the last segment's slope above the last.
     power: the first and last segment's exponent carried on; one point alone needs `exponent`.
+    nothing: only the published widths have a price.
     """
 
     points: tuple[tuple[int, float], ...]
@@ -32,8 +36,21 @@ class Points:
     exponent: float | None
     range: tuple[int, int]
 
+    def covers(self, width):
+        """Whether the rule prices `width` bits."""
+        if self.between == "nothing":
+            return any(width == bits for bits, _ in self.points)
+        return self.range[0] <= width <= self.range[1]
+
+    @property
+    def widths(self):
+        """The widths the rule prices, in words."""
+        if self.between == "nothing":
+            return " or ".join(str(bits) for bits, _ in self.points)
+        return f"{self.range[0]} to {self.range[1]}"
+
     def price(self, width):
-        """The Price at `width` bits, a real number inside `range`."""
+        """The Price at `width` bits, a real number that the rule covers."""
         for bits, picojoule in self.points:
             if width == bits:
                 return Price(picojoule, "point")
@@ -70,8 +87,17 @@ class Formula:
     quadratic: float
     range: tuple[int, int]
 
+    def covers(self, width):
+        """Whether the rule prices `width` bits."""
+        return self.range[0] <= width <= self.range[1]
+
+    @property
+    def widths(self):
+        """The widths the rule prices, in words."""
+        return f"{self.range[0]} to {self.range[1]}"
+
     def price(self, width):
-        """The Price at `width` bits, a real number inside `range`."""
+        """The Price at `width` bits, a real number that the rule covers."""
         return Price(self.linear * width + self.quadratic * width * width, "formula")
 
 

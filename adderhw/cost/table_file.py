@@ -32,20 +32,32 @@ def read_fields(file, where):
 
 def _checked(fields, where):
     expected = {*_TEXT_FIELDS, "node_nm", "kinds"}
-    _same_keys(fields, expected, expected, f"energy table {where}")
+    _same_keys(fields, expected, {*expected, "areas", "area_source"}, f"energy table {where}")
     for field in _TEXT_FIELDS:
         _expect(isinstance(fields[field], str) and fields[field], where, field, fields[field], "a text")
     _expect(fields["unit"] == "pJ", where, "unit", fields["unit"], "'pJ'")
     node = fields["node_nm"]
     _expect(type(node) is int and node > 0, where, "node_nm", node, "a whole number above 0")
-    kinds = fields["kinds"]
-    _expect(isinstance(kinds, dict) and kinds, where, "kinds", kinds, "a section [kinds.<kind>] for each kind")
-    for kind in kinds:
-        _expect(kind in KINDS, where, "kinds", kind, f"one of {', '.join(KINDS)}")
-    rules = {kind: _rule(rule, where, f"kinds.{kind}") for kind, rule in kinds.items()}
-    _check_derived(rules, where)
     text = {field: fields[field] for field in _TEXT_FIELDS}
-    return {**text, "node_nm": node, "rules": rules, "reasons": {kind: kinds[kind]["reason"] for kind in kinds}}
+    checked = {**text, "node_nm": node, **dict(zip(("rules", "reasons"), _rules(fields, where, "kinds"), strict=True))}
+    both = ("areas" in fields) == ("area_source" in fields)
+    _expect(both, where, "area_source", fields.get("area_source"), "a text if and only if there are areas")
+    if "areas" in fields:
+        source = fields["area_source"]
+        _expect(isinstance(source, str) and source, where, "area_source", source, "a text")
+        checked |= {"areas": _rules(fields, where, "areas")[0], "area_source": source}
+    return checked
+
+
+def _rules(fields, where, section):
+    """({kind: rule}, {kind: reason}) of the table's prices (section 'kinds') or areas (section 'areas')."""
+    kinds = fields[section]
+    _expect(isinstance(kinds, dict) and kinds, where, section, kinds, f"a section [{section}.<kind>] for each kind")
+    for kind in kinds:
+        _expect(kind in KINDS, where, section, kind, f"one of {', '.join(KINDS)}")
+    rules = {kind: _rule(rule, where, f"{section}.{kind}") for kind, rule in kinds.items()}
+    _check_derived(rules, where, section)
+    return rules, {kind: kinds[kind]["reason"] for kind in kinds}
 
 
 def _rule(fields, where, at):
@@ -68,12 +80,13 @@ def _points(fields, where, at):
         _expect(valid and point[0] > 0, where, f"{at}.points", point, "[bits, pJ], both above 0")
     rising = all(a[0] < b[0] and a[1] < b[1] for a, b in pairwise(points))
     _expect(rising, where, f"{at}.points", points, "widths and prices that rise")
-    _expect(between in ("linear", "power"), where, f"{at}.between", between, "'linear' or 'power'")
+    valid = between in ("linear", "power", "nothing")
+    _expect(valid, where, f"{at}.between", between, "'linear', 'power' or 'nothing'")
     lone_power = between == "power" and len(points) == 1
     wanted = "a number above 0 (a power law through one point)" if lone_power else "no exponent"
     valid = _positive(exponent) if lone_power else exponent is None
     _expect(valid, where, f"{at}.exponent", exponent, wanted)
-    _expect(between == "power" or len(points) > 1, where, f"{at}.points", points, "two points or more for 'linear'")
+    _expect(between != "linear" or len(points) > 1, where, f"{at}.points", points, "two points or more for 'linear'")
     pairs = tuple((bits, float(picojoule)) for bits, picojoule in points)
     return Points(pairs, between, exponent, _range(fields, where, at))
 
@@ -106,11 +119,11 @@ def _free(fields, where, at):
     return Free()
 
 
-def _check_derived(rules, where):
+def _check_derived(rules, where, section):
     priced = [kind for kind, rule in rules.items() if isinstance(rule, Points | Formula)]
     for kind, rule in rules.items():
         if isinstance(rule, Derived):
-            _expect(rule.kind in priced, where, f"kinds.{kind}.as", rule.kind, f"one of {', '.join(priced)}")
+            _expect(rule.kind in priced, where, f"{section}.{kind}.as", rule.kind, f"one of {', '.join(priced)}")
 
 
 def _range(fields, where, at):

@@ -1,15 +1,23 @@
-"""The result of a run as one JSON document (schema 1, field by field in docs/energy.md)."""
+"""The result of a run as one JSON document (schema 2, field by field in docs/energy.md)."""
 
+import contextlib
 import json
 import math
 from dataclasses import dataclass
 
-from adderhw.cost.baselines import BASELINES, CNN
+from adderhw.cost.bands import all_tables, energies, pe_area
+from adderhw.cost.baselines import BASELINES, CNN, CNN_WIRED
 from adderhw.cost.energy import energy
 from adderhw.cost.events import Event, LayerWork, PaperCount, Tally, tally_by_name
-from adderhw.errors import AdderHwError
+from adderhw.cost.memory_table import load_memory_table
+from adderhw.cost.operands import Operands
+from adderhw.errors import AdderHwError, CostError
+from adderhw.ops.realisation import signed_digit_counts
+from adderhw.report.comparison import compare
+from adderhw.report.memory_section import memory_section
 
-SCHEMA = 1
+SCHEMA = 2
+OWN_WEIGHTS = "this network's own integer weights, zero point subtracted"
 CAUSES = ("adder layers", "first and last layers", "requantise", "other")
 _FIELDS = {
     "model": ("path", "sha256", "domain_version", "parameters"),
@@ -36,41 +44,58 @@ class AccumulatorStats:
 
 @dataclass(frozen=True)
 class LayerResult:
-    """A layer's work and what its accumulators showed (None for a layer that sums nothing)."""
+    """A layer's work, and for a layer with taps what its accumulators showed and what it works on.
+
+    cnn_operands: those of the CNN whose weights the hard-wired CNN takes; None for this network's own.
+    """
 
     work: LayerWork
     accumulator: AccumulatorStats | None = None
+    operands: Operands | None = None
+    cnn_operands: Operands | None = None
 
 
-def build_document(*, model, data, accuracy, layers, tables, timing, check, command=None):
-    """The schema 1 document of a run: a dict of plain JSON values.
+def build_document(
+    *, model, data, accuracy, layers, tables, timing, check, command=None, cnn_source=OWN_WEIGHTS, accelerator=None
+):  # fmt: skip
+    """The schema 2 document of a run: a dict of plain JSON values.
 
     model, data, timing: dicts with at least the fields of docs/energy.md; accuracy, check: the same or
     None. layers: LayerResult of every node in the order they run. tables: EnergyTable, one or more, each
-    name once. command: the command line that reproduces the run. Energies are picojoules per image.
-    Raises AdderHwError for a missing field or a number that is not finite, CostError for an unpriced event.
+    name once. command: the command line that reproduces the run. cnn_source: in words, where the hard-wired CNN's
+    weights come from. accelerator: the Accelerator whose memories are counted and priced, or None.
+    Energies are picojoules per image. A rival that a table does not price has null for it.
+    Raises AdderHwError for a missing field or a number that is not finite, CostError for an unpriced event of this
+    network.
     """
     sections = {"model": model, "data": data, "accuracy": accuracy, "timing": timing, "check": check}
     for name, section in sections.items():
         _check_section(name, section)
     _check_tables(tables)
     works = [result.work for result in layers]
-    rivals = {baseline: baseline.layers(works) for baseline in BASELINES}
+    rivals = {baseline: _rival(baseline, layers) for baseline in BASELINES}
+    memory, memory_by_layer = _memory(layers, rivals, tables, accelerator)
     document = {
         "schema": SCHEMA,
         "model": model,
         "data": data,
         "accuracy": accuracy,
-        "layers": [_layer(result, tables) for result in layers],
+        "layers": [
+            {**_layer(result, tables), "memory": moved} for result, moved in zip(layers, memory_by_layer, strict=True)
+        ],
         "totals": _totals(works, works, tables),
         "baselines": {
             baseline.name: {
                 "title": baseline.title,
+                "weights": baseline.weights,
                 **_totals(rival, works, tables),
-                "assumptions": baseline.assumptions,
+                "bits": _operand_bits(rival, works),
+                "assumptions": baseline.assumptions.replace("{weights}", f"{cnn_source}, {_digits_text(layers)}"),
             }
             for baseline, rival in rivals.items()
         },
+        "comparison": compare(works, rivals, tables),
+        "memory": memory,
         "ratios": {table.name: _ratio(works, rivals[CNN], table) for table in tables},
         "sources": [_source(table) for table in tables],
         "price_basis": {table.name: _prices(works, rivals.values(), table) for table in tables},
@@ -79,6 +104,33 @@ def build_document(*, model, data, accuracy, layers, tables, timing, check, comm
         "command": command,
     }
     return _plain(document)
+
+
+def _rival(baseline, results):
+    works = [result.work for result in results]
+    if baseline is CNN_WIRED:
+        return baseline.layers(works, [result.cnn_operands or result.operands for result in results])
+    return baseline.layers(works, [result.operands for result in results])
+
+
+def _memory(results, rivals, tables, accelerator):
+    """(the document's `memory`, that of each layer); None throughout without an accelerator."""
+    if accelerator is None:
+        return None, [None] * len(results)
+    return memory_section(results, rivals, all_tables(tables), accelerator, load_memory_table(accelerator.memory))
+
+
+def _digits_text(results):
+    """How many signed digits the constants of the hard-wired CNN's former adder layers have, and how many are 0."""
+    count = zeros = digits = 0
+    for result in results:
+        if result.work.kind == "adder":
+            weight = (result.cnn_operands or result.operands).weight
+            for value, (each, times) in signed_digit_counts(weight).items():
+                count, zeros, digits = count + times, zeros + (not value) * times, digits + each * times
+    if not count:
+        return "no adder layer"
+    return f"{100 * zeros / count:.1f} % of them 0, {digits / count:.2f} signed digits each"
 
 
 def cause_of(work):
@@ -117,7 +169,8 @@ def _layer(result, tables):
         "taps": work.taps,
         "paper": vars(work.paper),
         "events": tally_by_name(work.events),
-        "energy_pj": _energies(work.events, tables),
+        "energy_pj": {table.name: energy(work.events, table) for table in tables},
+        "pe_area_um2": {table.name: pe_area(work, table) for table in tables},
         "accumulator": vars(seen) if seen else None,
     }
 
@@ -125,25 +178,36 @@ def _layer(result, tables):
 def _totals(works, originals, tables):
     events = sum((work.events for work in works), Tally())
     paper = sum((work.paper for work in works), PaperCount())
+    priced, unpriced = energies(events, tables)
+    if unpriced and works is originals:
+        raise CostError(next(iter(unpriced.values())))
     return {
         "paper": vars(paper),
         "events": tally_by_name(events),
-        "energy_pj": _energies(events, tables),
-        "energy_by_cause": _by_cause(works, originals, tables),
+        "energy_pj": {table.name: priced.get(table.name) for table in tables},
+        "energy_by_cause": _by_cause(works, originals, tables, priced),
         "accumulator_bits": _accumulator_range(works, originals),
     }
 
 
-def _energies(events, tables):
-    return {table.name: energy(events, table) for table in tables}
-
-
-def _by_cause(works, originals, tables):
+def _by_cause(works, originals, tables, priced):
     """Energies by cause, per table; a rival's layer is booked where the adder network's own layer is."""
     events = {cause: Tally() for cause in CAUSES}
     for work, original in zip(works, originals, strict=True):
         events[cause_of(original)] += work.events
-    return {table.name: {cause: energy(events[cause], table) for cause in CAUSES} for table in tables}
+    return {
+        table.name: {cause: energy(events[cause], table) for cause in CAUSES} if table.name in priced else None
+        for table in tables
+    }
+
+
+def _operand_bits(works, originals):
+    """{input, weight: [least, most]} bits where the original layer is an adder, or None without one."""
+    adders = [work for work, original in zip(works, originals, strict=True) if original.kind == "adder"]
+    if not adders:
+        return None
+    ends = {name: [getattr(work, f"{name}_bits") for work in adders] for name in ("input", "weight")}
+    return {name: [min(bits), max(bits)] for name, bits in ends.items()}
 
 
 def _accumulator_range(works, originals):
@@ -161,7 +225,10 @@ def _ratio(works, rival, table):
 
 
 def _quotient(above, below, table):
-    top, bottom = (math.fsum(energy(work.events, table) for work in works) for works in (above, below))
+    try:
+        top, bottom = (math.fsum(energy(work.events, table) for work in works) for works in (above, below))
+    except CostError:
+        return None
     return top / bottom if bottom else None
 
 
@@ -188,12 +255,18 @@ def _source(table):
         "voltage": table.voltage,
         "unit": table.unit,
         "rules": dict(table.reasons),
+        "area_source": table.area_source or None,
     }
 
 
 def _prices(works, rivals, table):
+    """{event: {picojoule, basis}} of every event that the table prices; a rival's may have none."""
     names = sum((work.events for layers in (works, *rivals) for work in layers), Tally())
-    return {name: table.price(Event.parse(name))._asdict() for name in tally_by_name(names)}
+    prices = {}
+    for name in tally_by_name(names):
+        with contextlib.suppress(CostError):
+            prices[name] = table.price(Event.parse(name))._asdict()
+    return prices
 
 
 def _plain(document):

@@ -49,7 +49,7 @@ def _comparison(document, source):
     """One table's stacked bars: this network and its rivals on one scale, the longest 1000 units wide."""
     table = source["table"]
     networks = [("ANN", document["totals"])]
-    networks += [(rival["title"], rival) for rival in document["baselines"].values()]
+    networks += [(rival["title"], rival) for rival in document["baselines"].values() if rival["energy_pj"][table]]
     longest = max(totals["energy_pj"][table] for _, totals in networks)
     bars = [
         {

@@ -1,10 +1,16 @@
 """Prints the gist of a report document on a terminal, or plainly into a pipe."""
 
+from adderhw.report.comparison import rival_text
 from adderhw.report.figures import count_text, energy_text, multiplications, percent_text, ratio_text
+
+ARITHMETIC_ONLY = (
+    "arithmetic only: no memory, registers, wires, clock or control; the document says what each rival assumes"
+)
+MAIN_RIVALS = ("cnn", "bnn")
 
 
 def print_summary(document, console):
-    """Accuracy, tallies, energies beside the rivals', ratios and the check result, on a rich Console.
+    """Accuracy, tallies, energies beside the rivals', ratios, bands over all tables and the check, on a rich Console.
 
     Names are printed as they are (no markup); the Console decides on colour and drops it in a pipe.
     """
@@ -14,6 +20,7 @@ def print_summary(document, console):
     for ratio in document["ratios"].values():
         text = f"CNN / ANN {ratio_text(ratio['cnn_over_ann'])}: {ratio['basis']}"
         console.print(text, markup=False, highlight=False, soft_wrap=True)
+    _print_rivals(document, console)
     console.print(_check_line(document["check"]), markup=False, highlight=False, soft_wrap=True)
 
 
@@ -41,14 +48,74 @@ def _energy_table(document):
     from rich.text import Text
 
     networks = [("ANN", document["totals"])]
-    networks += [(rival["title"], rival) for rival in document["baselines"].values()]
+    networks += [(rival["title"], rival) for name, rival in document["baselines"].items() if name in MAIN_RIVALS]
     table = Table("energy an image, arithmetic only", box=None, pad_edge=False, title=None)
     for label, _ in networks:
         table.add_column(label, justify="right")
     for source in document["sources"]:
-        energies = [energy_text(totals["energy_pj"][source["table"]]) for _, totals in networks]
+        energies = [_energy_or_none(totals["energy_pj"][source["table"]]) for _, totals in networks]
         table.add_row(Text(f"{source['title']}, {source['node_nm']} nm"), *energies)
     return table
+
+
+def _print_rivals(document, console):
+    """Every rival's energy over this network's as a band over the tables, and in words where this network loses."""
+    comparison, memory = document["comparison"], document["memory"]
+    scope = f"arithmetic only, over {', '.join(comparison['tables'])}"
+    lines = [*_ratio_lines(comparison, scope), ARITHMETIC_ONLY]
+    if memory:
+        lines += [
+            _array_line(memory),
+            *_ratio_lines(memory, "arithmetic and memory, over the same tables and both ends of DRAM"),
+        ]
+        lines += [f"no figure for {names}: {reason}" for reason, names in _unfit(document).items()]
+        lines += [f"memory: {memory['table']['title']}, {memory['table']['node_nm']} nm. {memory['assumptions']}"]
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _unfit(document):
+    """{why: the titles of the rivals that have no figure on the accelerator}."""
+    reasons = {}
+    for name, reason in document["memory"]["unfit"].items():
+        reasons.setdefault(reason, []).append(document["baselines"][name]["title"])
+    return {reason: "; ".join(titles) for reason, titles in reasons.items()}
+
+
+def _ratio_lines(section, scope):
+    """A heading, a line for each rival, and the losses of a `comparison` or `memory`."""
+    names = {name: rival_text(ratio) for name, ratio in section["ratios"].items()}
+    widest = max(map(len, names.values()), default=0)
+    yield f"times this network's energy, {scope}:"
+    for name, ratio in section["ratios"].items():
+        yield f"  {names[name]:{widest}}  {band_text(ratio['band'])}"
+    yield from section["losses"] or ["No rival takes as little energy as this network."]
+
+
+def _array_line(memory):
+    """The accelerator, and what this network does on it, in one line."""
+    array, own = memory["accelerator"], memory["networks"]["ann"]
+    ends = [energy_text(_memory_energy(own["energy_pj"], end)) for end in ("low", "high")]
+    dram = f"{count_text(own['bits']['dram'] // 8)} bytes from and to DRAM"
+    return (
+        f"on {array['title']}: {count_text(own['cycles'])} cycles, {percent_text(own['utilisation'])} of the array in "
+        f"use, {dram}, memory {' to '.join(ends)}"
+    )
+
+
+def _memory_energy(energy, end):
+    return energy["registers"] + energy["buffer"] + energy[f"dram_{end}"]
+
+
+def band_text(band):
+    """'2.32 (horowitz45) to 3.92 (aladdin40)' of a ratio's band, or 'no price'."""
+    if band is None:
+        return "no price"
+    return " to ".join(f"{band[end]['value']:.2f} ({band[end]['table']})" for end in ("low", "high"))
+
+
+def _energy_or_none(picojoule):
+    return "no price" if picojoule is None else energy_text(picojoule)
 
 
 def _check_line(check):

@@ -12,6 +12,8 @@ from adderhw.errors import CostError
 
 TABLES = {name: load_table(name) for name in table_names()}
 tables = st.sampled_from(list(TABLES.values()))
+FLOAT_KINDS = ("fadd", "fmul")
+INTEGER_KINDS = tuple(kind for kind in KINDS if kind not in FLOAT_KINDS)
 
 
 def picojoule(table, text):
@@ -65,7 +67,7 @@ def test_aladdin_scales_from_its_32_bit_figures():
     assert picojoule("aladdin40", "cmp:16") == pytest.approx(0.02947 / 2)
 
 
-@given(tables, st.sampled_from(KINDS), st.integers(1, 63))
+@given(tables, st.sampled_from(INTEGER_KINDS), st.integers(1, 63))
 def test_a_wider_operation_never_costs_less(table, kind, bits):
     narrow, wide = (table.price(event(kind, width)).picojoule for width in (bits, bits + 1))
     assert wide > narrow or (kind == "shift" and wide == narrow == 0)
@@ -83,7 +85,9 @@ def test_the_energy_of_a_tally_is_the_sum_of_count_times_price():
     assert energy(Tally(), TABLES["horowitz45"]) == 0
 
 
-@given(tables, st.dictionaries(st.builds(event, st.sampled_from(KINDS), st.integers(1, 64)), st.integers(0, 10**9)))
+@given(
+    tables, st.dictionaries(st.builds(event, st.sampled_from(INTEGER_KINDS), st.integers(1, 64)), st.integers(0, 10**9))
+)
 def test_energies_of_two_tallies_add(table, counts):
     half = Tally(counts)
     assert energy(half + half, table) == pytest.approx(2 * energy(half, table))
@@ -151,14 +155,20 @@ def test_an_event_without_a_price_is_an_error_that_names_event_table_and_range(t
     [
         ('unit = "pJ"\n', "", ": missing unit"),
         ('unit = "pJ"', 'unit = "nJ"', ": unit: found 'nJ', expected 'pJ'"),
-        ("node_nm = 45", "node_nm = 45\ncolour = 1", ": found unknown colour, expected only kinds, name"),
+        (
+            "node_nm = 45",
+            "node_nm = 45\ncolour = 1",
+            ": found unknown colour, expected only area_source, areas, kinds, name",
+        ),
         ("node_nm = 45", "node_nm = 0", ": node_nm: found 0, expected a whole number above 0"),
         ("[kinds.sub]", "[kinds.div]", ": kinds: found 'div', expected one of add, sub"),
         ("0.03]", "-0.03]", ": kinds.add.points: found [8, -0.03], expected [bits, pJ], both above 0"),
         ("0.03]", "nan]", ": kinds.add.points: found [8, nan], expected [bits, pJ], both above 0"),
         ("0.03]", "0.06]", ": kinds.add.points: found [[8, 0.06], [16, 0.05]], expected widths and prices that rise"),
         (", [16, 0.05]", "", ": kinds.add.points: found [[8, 0.03]], expected two points or more for 'linear'"),
-        ('"linear"\n', '"cubic"\n', ": kinds.add.between: found 'cubic', expected 'linear' or 'power'"),
+        ('"linear"\n', '"cubic"\n', ": kinds.add.between: found 'cubic', expected 'linear', 'power' or 'nothing'"),
+        ('unit = "pJ"', 'unit = "pJ"\narea_source = "x"', ": area_source: found 'x', expected a text if and only if"),
+        ("[kinds.sub]", "[areas.add]\nfree = true\nreason = 'x'\n[kinds.sub]", ": area_source: found None, expected"),
         ("[4, 16]", "[16, 4]", ": kinds.add.range: found [16, 4], expected [low, high] inside 1 to 64"),
         ("[4, 16]", "[4, 65]", ": kinds.add.range: found [4, 65], expected [low, high] inside 1 to 64"),
         ('between = "linear"\n', "", ": kinds.add: missing between"),
@@ -191,4 +201,43 @@ def test_shipped_tables_price_every_kind_and_state_source_and_reasons(name):
     table = load_table(name)
     assert table.name == name
     assert len(table.source) > 60
-    assert set(table.rules) == set(table.reasons) == set(KINDS)
+    assert set(table.rules) == set(table.reasons)
+    assert set(INTEGER_KINDS) <= set(table.rules) <= set(KINDS)
+    assert table.unit == "pJ"
+    assert table.node_nm in (40, 45)
+    assert all(rule.widths for rule in table.rules.values() if hasattr(rule, "widths"))
+
+
+@pytest.mark.parametrize("name", ["horowitz45", "qtools45"])
+def test_floating_point_costs_what_is_published_and_only_at_the_published_widths(name):
+    published = {"fadd:16": 0.4, "fadd:32": 0.9, "fmul:16": 1.1, "fmul:32": 3.7}
+    assert {text: picojoule(name, text) for text in published} == published
+    with pytest.raises(CostError, match=f"{name}: found event fadd:24, expected fadd of 16 or 32 bits"):
+        picojoule(name, "fadd:24")
+
+
+def test_a_source_without_floating_point_prices_none():
+    with pytest.raises(CostError, match="aladdin40: found event fmul:32, expected one of the kinds add, mul"):
+        picojoule("aladdin40", "fmul:32")
+
+
+@pytest.mark.parametrize(
+    ("table", "text", "by_hand"),
+    [
+        ("horowitz45", "add:8", 36),
+        ("horowitz45", "add:12", 51.5),
+        ("horowitz45", "mul:32", 3495),
+        ("aladdin40", "add:16", 139),
+        ("aladdin40", "mul:8", 6350 / 16),
+        ("aladdin40", "cmp:32", 71),
+    ],
+)
+def test_areas_follow_the_source_and_its_rule(table, text, by_hand):
+    assert TABLES[table].area(Event.parse(text)) == pytest.approx(by_hand)
+
+
+def test_a_source_without_areas_gives_none():
+    with pytest.raises(
+        CostError, match=r"qtools45: found area of event add:8, expected .* none, the source gives none"
+    ):
+        TABLES["qtools45"].area(event("add", 8))

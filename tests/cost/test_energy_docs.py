@@ -5,19 +5,29 @@ from pathlib import Path
 
 import pytest
 
+from adderhw.cost.accelerator import ACCELERATORS, DATAFLOWS, load_accelerator
+from adderhw.cost.baselines import BASELINES
 from adderhw.cost.energy import load_table, table_names
 from adderhw.cost.events import KIND_MEANING, Event
 from adderhw.cost.prices import BASES
 from tests.report.example import document
 
 TEXT = (Path(__file__).parents[2] / "docs" / "energy.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
 
 
 def test_the_example_table_loads(tmp_path):
-    (example,) = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
     path = tmp_path / "mine.toml"
-    path.write_text(example, encoding="utf-8")
+    path.write_text(EXAMPLES[0], encoding="utf-8")
     assert load_table(path).price(Event.parse("sub:8")) == (0.02, "derived")
+
+
+def test_the_example_accelerator_loads(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(EXAMPLES[1], encoding="utf-8")
+    accelerator = load_accelerator(path)
+    assert document(accelerator=accelerator)["memory"]["accelerator"]["title"] == "Mine, 8 × 8"
+    assert accelerator.dataflow in DATAFLOWS
 
 
 @pytest.mark.parametrize("text", ["add:8", "mul:8"])
@@ -32,9 +42,15 @@ def test_every_kind_basis_and_table_is_described():
         assert f"| `{name}` |" in TEXT
 
 
+def test_every_rival_dataflow_and_accelerator_is_described():
+    for name in (*(baseline.name for baseline in BASELINES), *DATAFLOWS, *ACCELERATORS):
+        assert f"`{name}`" in TEXT
+
+
 def test_every_field_of_the_document_is_described():
-    doc = document()
-    sections = [doc, doc["layers"][0], doc["layers"][0]["accumulator"], doc["totals"], doc["baselines"]["cnn"]]
+    doc = document(accelerator=load_accelerator("output_like"))
+    sections = [doc["memory"], doc["memory"]["networks"]["ann"], doc["comparison"], doc["comparison"]["ratios"]["cnn"]]
+    sections += [doc, doc["layers"][0], doc["layers"][0]["accumulator"], doc["totals"], doc["baselines"]["cnn"]]
     sections += [doc[name] for name in ("model", "data", "accuracy", "timing", "check")]
     sections += [doc["ratios"]["qtools45"], doc["sources"][0], doc["price_basis"]["qtools45"]["add:16"]]
     for field in {key for section in sections for key in section}:

@@ -47,7 +47,11 @@ def test_events_print_as_kind_and_bits(made, text):
 @pytest.mark.parametrize(
     ("kind", "bits", "message"),
     [
-        ("div", (8,), "event: found kind 'div', expected one of add, sub, abs, mul, shift, cmp, xnor"),
+        (
+            "div",
+            (8,),
+            "event: found kind 'div', expected one of add, sub, abs, mul, shift, cmp, xnor, vshift, fadd, fmul",
+        ),
         ("add", (0,), "event add: found 0 bits, expected 1 to 64"),
         ("mul", (8, 65), "event mul: found 65 bits, expected 1 to 64"),
         ("add", (8, 9), "event add: found 2 widths, expected 1"),

@@ -1,15 +1,24 @@
 """A small network's results: a stem, two adder layers with their requantisation, and a classifier."""
 
+import numpy as np
+
 from adderhw.cost.energy import load_table, table_names
 from adderhw.cost.events import LayerWork, PaperCount, Tally, event
+from adderhw.cost.operands import Operands
 from adderhw.report.document import AccumulatorStats, LayerResult, build_document
+
+
+def pointwise(reduction, outputs):
+    """The Operands of a 1×1 layer; weights 0, 1, 3 and 255 in turn, the first and last of them ends of x."""
+    weight = np.resize(np.array([0, 1, 3, 255], np.int64), (outputs, reduction, 1, 1))
+    return Operands((reduction, 1, 1), weight, (0, 255))
 
 
 def mac(name, op, reduction, outputs):
     taps = reduction * outputs
     events, paper = Tally({event("mul", 8): taps, event("add", 21): taps}), PaperCount(taps, taps)
     work = LayerWork(name, op, "mac", (outputs,), taps, reduction, outputs, 8, 8, 21, events, paper)
-    return LayerResult(work, AccumulatorStats(21, 17, 100_000, 0))
+    return LayerResult(work, AccumulatorStats(21, 17, 100_000, 0), pointwise(reduction, outputs))
 
 
 def adder(name, reduction, outputs, overflows=0):
@@ -19,7 +28,7 @@ def adder(name, reduction, outputs, overflows=0):
     work = LayerWork(
         name, "AdderConvInteger", "adder", (outputs, 1, 1), taps, reduction, outputs, 8, 8, 16, events, paper
     )
-    return LayerResult(work, AccumulatorStats(16, 13, 8000, overflows))
+    return LayerResult(work, AccumulatorStats(16, 13, 8000, overflows), pointwise(reduction, outputs))
 
 
 def requantise(name, outputs):

@@ -8,7 +8,7 @@ import pytest
 
 from adderhw.cost.energy import load_table
 from adderhw.cost.events import KINDS, Event
-from adderhw.errors import AdderHwError
+from adderhw.errors import AdderHwError, CostError
 from tests.report.example import document, layers
 
 TOP = {
@@ -25,6 +25,8 @@ TOP = {
     "timing": dict,
     "check": dict,
     "command": str,
+    "comparison": dict,
+    "memory": type(None),
 }
 LAYER = {
     "name": str,
@@ -37,6 +39,8 @@ LAYER = {
     "paper": dict,
     "events": dict,
     "energy_pj": dict,
+    "pe_area_um2": dict,
+    "memory": type(None),
 }
 
 
@@ -50,12 +54,17 @@ def types_of(section, expected):
 
 
 def test_every_field_is_there_with_its_type(doc):
-    assert doc["schema"] == 1
+    assert doc["schema"] == 2
     assert set(doc) == set(TOP)
     assert types_of(doc, TOP) == TOP
     for layer in doc["layers"]:
         assert set(layer) == {*LAYER, "accumulator"}
         assert types_of(layer, LAYER) == LAYER
+
+
+def priced(totals):
+    """{table: pJ} without the tables that price no such network."""
+    return {table: whole for table, whole in totals["energy_pj"].items() if whole is not None}
 
 
 def test_the_document_is_plain_json(doc):
@@ -73,7 +82,7 @@ def test_totals_are_the_sum_of_the_layers(doc):
 
 def test_every_energy_is_events_times_price(doc):
     for totals in (*doc["layers"], doc["totals"], *doc["baselines"].values()):
-        for table, whole in totals["energy_pj"].items():
+        for table, whole in priced(totals).items():
             prices = doc["price_basis"][table]
             terms = [count * prices[name]["picojoule"] for name, count in totals["events"].items()]
             assert whole == pytest.approx(math.fsum(terms))
@@ -81,7 +90,7 @@ def test_every_energy_is_events_times_price(doc):
 
 def test_causes_share_the_whole_energy(doc):
     for totals in (doc["totals"], *doc["baselines"].values()):
-        for table, whole in totals["energy_pj"].items():
+        for table, whole in priced(totals).items():
             assert sum(totals["energy_by_cause"][table].values()) == pytest.approx(whole)
 
 
@@ -113,6 +122,40 @@ def test_a_network_without_adders_has_no_adder_ratio():
     ratio = document(layers=only_macs)["ratios"]["qtools45"]
     assert ratio["cnn_over_ann"] == 1
     assert ratio["adder_layers_cnn_over_ann"] is None
+
+
+def test_a_rival_without_a_price_has_null_and_the_reason(doc):
+    rival = doc["baselines"]["float32"]
+    assert rival["energy_pj"]["aladdin40"] is rival["energy_by_cause"]["aladdin40"] is None
+    assert doc["comparison"]["unpriced"]["float32"]["aladdin40"].startswith("aladdin40: found event fmul:32, expected")
+
+
+def test_the_network_itself_must_have_every_price(tmp_path):
+    path = tmp_path / "adds.toml"
+    path.write_text(
+        'name = "adds"\ntitle = "Adds"\nsource = "x"\nnode_nm = 1\nvoltage = "x"\nunit = "pJ"\n'
+        '[kinds.add]\nformula = { linear = 1.0, quadratic = 0 }\nrange = [1, 64]\nreason = "x"\n'
+    )
+    with pytest.raises(CostError, match=r"adds: found event (mul|sub):8, expected one of the kinds add"):
+        document(tables=[load_table(path)])
+
+
+def test_a_pe_is_the_hardware_of_one_tap(doc):
+    adder = doc["layers"][1]["pe_area_um2"]
+    assert adder["horowitz45"] == pytest.approx(36 + (36 + 31 / 8) + 67)
+    assert adder["aladdin40"] == pytest.approx(278 * (8 + 9 + 16) / 32)
+    assert adder["qtools45"] is None
+    assert doc["layers"][2]["pe_area_um2"]["horowitz45"] is None
+
+
+def test_the_hard_wired_networks_say_where_their_constants_come_from(doc):
+    words = doc["baselines"]["cnn_wired"]["assumptions"]
+    assert (
+        "this network's own integer weights, zero point subtracted, 25.0 % of them 0, 1.25 signed digits each" in words
+    )
+    assert (
+        "the CNN of a file, 25.0 %" in document(cnn_source="the CNN of a file")["baselines"]["cnn_wired"]["assumptions"]
+    )
 
 
 def test_numpy_numbers_become_plain_ones():

@@ -21,6 +21,8 @@ def test_the_summary_says_accuracy_tallies_energies_ratio_and_check():
     assert "sub:8 13,824" in text
     assert "Horowitz 2014, 45 nm" in text
     assert "accumulators ANN 16 bit, CNN 24 bit" in text
+    assert "  CNN (programmable weights)" in text
+    assert "The adder network does not win against BNN (programmable weights), which takes" in text
     assert "check: 4,096 values of 8 images against onnxruntime, 0 mismatches" in text
 
 

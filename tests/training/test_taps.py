@@ -59,3 +59,56 @@ def test_the_page_shows_what_the_command_prints(monkeypatch, capsys):
         taps.main()
     assert exit_info.value.code == 0
     assert capsys.readouterr().out in PAGE.read_text()
+
+
+@pytest.mark.parametrize(
+    ("exact", "published", "text"),
+    [
+        (40_813_184, "41.17M", "−0.87 %"),
+        (69_124_736, "69.12M", "rounding"),
+        (1_814_073_344, "1.8G", "rounding"),
+        (4_089_184_256, "3.9G", "+4.85 %"),
+        (3_950_000_001, "3.9G", "+1.28 %"),
+    ],
+)
+def test_a_difference_is_a_percentage_or_rounding(exact, published, text):
+    assert taps.difference(exact, published) == text
+
+
+def paper_rows():
+    """{(network, kind): the cells behind them} of the table of Xu 2020's columns."""
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in list(taps.paper_table())[2:]]
+    return {(name, kind): cells for name, kind, *cells in lines}
+
+
+def test_the_paper_is_met_within_1_percent_or_its_rounding():
+    rows = paper_rows()
+    for name in ("resnet20", "resnet32"):
+        exact = taps.count(name).exact
+        assert [exact.cnn_mul, exact.ann_add] == [
+            pytest.approx(number(published), rel=0.01) for published in taps.PUBLISHED[name][::2]
+        ]
+    for name in ("resnet18", taps.EARLY_STRIDE):
+        for kind in ("CNN", "ANN"):
+            assert rows[name, kind][2] == rows[name, kind][5] == "rounding"
+
+
+def test_every_difference_has_a_remark_and_nothing_else_has():
+    for (name, kind), cells in paper_rows().items():
+        assert bool(cells[-1]) == any(cells[column].endswith("%") for column in (2, 5)), (name, kind)
+
+
+def test_the_columns_of_the_kinds_add_up():
+    for (name, kind), cells in paper_rows().items():
+        mul, add, xnor = (int(cells[column].replace(",", "")) for column in (0, 3, 6))
+        taps_of_all = int(paper_rows()[name, "CNN"][0].replace(",", "")) if kind != "CNN" else mul
+        assert {"CNN": mul, "BNN": mul + xnor, "ANN": (mul + add) // 2}[kind] == taps_of_all
+        assert (add == mul) == (kind != "ANN")
+
+
+def test_100_classes_explain_the_published_multiplications_of_the_adder_networks():
+    assert taps.count("resnet20").edge + 90 * 64 == 448_768
+
+
+def test_the_energy_page_shows_the_papers_columns():
+    assert "\n".join(taps.paper_table()) in (PAGE.parent / "energy.md").read_text()

@@ -1,0 +1,80 @@
+"""The network beside its rivals over all tables: bands of energies and ratios, and where an adder network loses."""
+
+from adderhw.cost.bands import all_tables, band, energies, ratios_by_table
+from adderhw.cost.baselines import ANN_WIRED, BASELINES, HARD_WIRED
+from adderhw.cost.events import Tally
+
+OWN = "ann"
+
+
+def compare(works, rivals, tables):
+    """The document's `comparison`: what docs/energy.md says of it.
+
+    works: LayerWork records of the network. rivals: {Baseline: its LayerWork records}. tables: those of the run; the
+    band spans these and every other table that ships and prices the figure.
+    """
+    spanned = all_tables(tables)
+    priced = {OWN: energies(_tally(works), spanned)}
+    priced |= {baseline.name: energies(_tally(rewritten), spanned) for baseline, rewritten in rivals.items()}
+    ratios = {
+        baseline.name: ratio_fields(baseline, priced[baseline.name][0], priced[against(baseline)][0])
+        for baseline in BASELINES
+        if baseline is not ANN_WIRED
+    }
+    return {
+        "tables": [table.name for table in spanned],
+        "unpriced": {name: missing for name, (_, missing) in priced.items() if missing},
+        "energy_pj": {name: band_fields(band(found)) for name, (found, _) in priced.items()},
+        "ratios": ratios,
+        "losses": losses(ratios),
+    }
+
+
+def against(baseline):
+    """The name of the adder network that a rival is held against: the one whose weights are realised alike."""
+    return ANN_WIRED.name if baseline.weights == HARD_WIRED else OWN
+
+
+def band_fields(found):
+    """A Band as {low: {value, table}, high: {value, table}}, or None."""
+    return None if found is None else {end: getattr(found, end)._asdict() for end in ("low", "high")}
+
+
+def losses(ratios):
+    """Sentences that say which rival takes no more energy than the adder network, in every table or in some.
+
+    ratios: {name: {title, weights, over, by_table, band}} as in the document.
+    """
+    sentences = []
+    for ratio in ratios.values():
+        lost = [table for table, value in ratio["by_table"].items() if value <= 1]
+        if not lost:
+            continue
+        low, high = (ratio["band"][end]["value"] for end in ("low", "high"))
+        where = "any table" if len(lost) == len(ratio["by_table"]) else ", ".join(lost)
+        sentences.append(
+            f"The adder network does not win against {rival_text(ratio)}, which takes {low:.2f} to {high:.2f} times "
+            f"its energy, under {where}."
+        )
+    return sentences
+
+
+def rival_text(ratio):
+    """'BNN (programmable weights)' of an entry of `ratios`."""
+    return ratio["title"] if ratio["weights"] in ratio["title"] else f"{ratio['title']} ({ratio['weights']} weights)"
+
+
+def ratio_fields(baseline, above, below):
+    """A rival's entry in `ratios`; above, below: {table: pJ} of the rival and of what it is held against."""
+    by_table = ratios_by_table(above, below)
+    return {
+        "title": baseline.title,
+        "weights": baseline.weights,
+        "over": against(baseline),
+        "by_table": by_table,
+        "band": band_fields(band(by_table)),
+    }
+
+
+def _tally(works):
+    return sum((work.events for work in works), Tally())

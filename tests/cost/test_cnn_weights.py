@@ -1,0 +1,61 @@
+"""A CNN's weights become integers of the network's width, layer by layer, or one line says why not."""
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper, save
+
+from adderhw.cost.cnn_weights import cnn_weights, rounded
+from adderhw.cost.operands import Operands
+from adderhw.errors import ModelError
+
+CONV = np.array([[[[0.5]], [[-1.0]]], [[[0.0]], [[0.2]]]], np.float32)
+LINEAR = np.array([[1.5, -2.0]], np.float32)
+LAYERS = {
+    "conv": (Operands((2, 4, 4), np.zeros((2, 2, 1, 1), np.int64), (0, 255)), 8),
+    "linear": (Operands((2, 1, 1), np.zeros((1, 2, 1, 1), np.int64), (0, 255)), 4),
+}
+
+
+def saved(path, *weights):
+    """An ONNX file with a Conv for a weight of rank 4 and a Gemm (transB) for one of rank 2."""
+    nodes = [
+        helper.make_node("Conv", ["x", f"w{i}"], [f"y{i}"])
+        if weight.ndim == 4
+        else helper.make_node("Gemm", ["x", f"w{i}"], [f"y{i}"], transB=1)
+        for i, weight in enumerate(weights)
+    ]
+    tensors = [numpy_helper.from_array(weight, f"w{i}") for i, weight in enumerate(weights)]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2, 4, 4])
+    y = helper.make_tensor_value_info("y0", TensorProto.FLOAT, None)
+    save(helper.make_model(helper.make_graph(nodes, "cnn", [x], [y], tensors)), path)
+    return path
+
+
+def test_each_channel_is_rounded_on_its_own_symmetric_grid(tmp_path):
+    found = cnn_weights(saved(tmp_path / "cnn.onnx", CONV, LINEAR), LAYERS)
+    assert found["conv"][:, :, 0, 0].tolist() == [[64, -127], [0, 127]]
+    assert found["linear"][:, :, 0, 0].tolist() == [[5, -7]]
+
+
+def test_a_positive_factor_of_a_channel_changes_nothing():
+    weight = np.random.default_rng(0).normal(size=(4, 3, 3, 3))
+    assert np.array_equal(rounded(weight, 8), rounded(weight * np.array([1, 2, 0.1, 9])[:, None, None, None], 8))
+
+
+def test_a_channel_of_zeros_stays_zero():
+    assert not rounded(np.zeros((2, 3)), 8).any()
+
+
+def test_integers_are_taken_as_they_are(tmp_path):
+    integers = np.array([[[[5]], [[-3]]], [[[0]], [[7]]]], np.int8)
+    found = cnn_weights(saved(tmp_path / "cnn.onnx", integers, LINEAR), LAYERS)
+    assert np.array_equal(found["conv"], integers)
+
+
+def test_a_file_of_another_topology_is_refused(tmp_path):
+    path = saved(tmp_path / "cnn.onnx", CONV)
+    with pytest.raises(ModelError, match="found 1 convolution and linear layers, expected 2 as in this network"):
+        cnn_weights(path, LAYERS)
+    path = saved(tmp_path / "cnn.onnx", CONV[:1], LINEAR)
+    with pytest.raises(ModelError, match=r"found a weight of shape \[1, 2, 1, 1\], expected \[2, 2, 1, 1\] as in conv"):
+        cnn_weights(path, LAYERS)
