@@ -25,6 +25,6 @@ def run(command, folder=None):
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-        error = next((line for line in lines if "rror" in line), lines[-1] if lines else "nothing")
+        error = next((line for line in lines if "error" in line.lower()), lines[-1] if lines else "nothing")
         raise ToolError(f"{command[0]}: found exit code {done.returncode} ({error[:300]}), expected 0")
     return done.stdout

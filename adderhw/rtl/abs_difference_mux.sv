@@ -9,7 +9,7 @@ module abs_difference_mux #(
     output logic            carry  // |x - w| = magnitude + carry; here always 0
 );
   // Flipping both sign bits turns two's complement into offset binary; the difference stays.
-  localparam logic [BITS-1:0] OFFSET = {SIGNED, {(BITS - 1) {1'b0}}};
+  localparam logic [BITS-1:0] OFFSET = SIGNED ? {1'b1, {(BITS - 1) {1'b0}}} : {BITS{1'b0}};
 
   logic [BITS-1:0] a, b, backward;
   logic [BITS:0] forward;
