@@ -1,0 +1,231 @@
+"""Golden vectors: what goes into each adder layer and what must come out, as .npy and hex files with a manifest."""
+
+import hashlib
+import io
+import json
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from adderhw import rtl
+from adderhw.errors import AdderHwError
+from adderhw.fixed import Format
+from adderhw.hardware.hex_files import digit_codes, hex_text
+from adderhw.hardware.layers import adder_layers
+from adderhw.hardware.testbench import DEFAULT_LANES, all_testbenches, layer_testbench, module_name
+from adderhw.kernels import Accumulator
+from adderhw.plan import Plan
+from adderhw.samples import open_samples
+from adderhw.simulation import check_call
+from adderhw.trace import file_names
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+BATCH = 64
+ORDER = {
+    "x": "N, C, H, W",
+    "w": "O, C/groups, kh, kw",
+    "m": "O",
+    "m_digits": "O",
+    "c": "O",
+    "n": "O",
+    "accumulators": "N, O, H', W'",
+    "outputs": "N, O, H', W'",
+}
+
+
+def write_vectors(
+    model,
+    folder,
+    *,
+    data="digits",
+    split="test",
+    limit=None,
+    layers=None,
+    accumulator_bits=0,
+    overflow="wrap",
+    lanes=DEFAULT_LANES,
+):
+    """Writes the vectors of `model` (a Model) on the first `limit` images of `data` and returns the manifest as a dict.
+
+    folder: new or empty; it appears whole or not at all. layers: names of nodes, None for every adder layer.
+    accumulator_bits, overflow: the adder layers' accumulators (0: as wide as the exact bound; 'wrap' or 'saturate').
+    lanes: processing elements of the testbenches' arrays, at most.
+    Raises AdderHwError subclasses for whatever does not fit.
+    """
+    check_call(BATCH, None, None, accumulator_bits, overflow)
+    if lanes < 1:
+        raise AdderHwError(f"lanes: found {lanes}, expected at least 1")
+    saturate = overflow == "saturate"
+    chosen = adder_layers(model.graph, layers, accumulator_bits, saturate)
+    samples = open_samples(model.graph, data, split, limit)
+    partial = start_folder(folder)
+    try:
+        tensors = run_layers(model.graph, chosen, samples, Accumulator(accumulator_bits, saturate))
+        manifest = {
+            "schema": SCHEMA,
+            "model": {"name": model.graph.name, "file": model.path.name, "sha256": model.sha256},
+            "data": {"name": samples.name, "split": samples.split, "images": len(samples)},
+            "hex": "one element a line in C order of the shape, two's complement of `bits` bits, for $readmemh",
+            "layers": [
+                write_layer(partial, f"layers/{name}", layer, tensors, lanes)
+                for layer, name in zip(chosen, layer_folders(chosen), strict=True)
+            ],
+        }
+        folders = [entry["folder"] for entry in manifest["layers"]]
+        (partial / "all_layers.sv").write_text(all_testbenches(folders), encoding="utf-8")
+        (partial / "rtl").mkdir()
+        for source in rtl.sources():
+            shutil.copyfile(source, partial / "rtl" / source.name)
+        (partial / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        finish_folder(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return manifest
+
+
+def start_folder(folder):
+    """A hidden folder beside `folder` to write into; raises AdderHwError unless `folder` is free or empty."""
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise AdderHwError(f"{folder}: cannot write vectors: found something there, expected a new or empty folder")
+    partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        partial.mkdir()
+    except OSError as error:
+        raise AdderHwError(
+            f"{folder}: cannot write vectors: found {error.strerror}, expected a writable folder"
+        ) from None
+    return partial
+
+
+def finish_folder(partial, folder):
+    """Gives the written folder its name."""
+    if Path(folder).exists():
+        Path(folder).rmdir()
+    os.replace(partial, folder)
+
+
+def layer_folders(layers):
+    """A folder name for each layer, safe on every file system."""
+    return [name.removesuffix(".npy") for name in file_names([layer.name for layer in layers]).values()]
+
+
+def run_layers(graph, layers, samples, accumulator):
+    """Tensor name → array (N, …) of what the layers read and write on all samples."""
+    wanted = {layer.x for layer in layers} | {layer.node.output for layer in layers}
+    wanted |= {layer.requantise.node.output for layer in layers if layer.requantise}
+    plan, parts = Plan(graph, accumulator=accumulator, keep_all=True), []
+    for start in range(0, len(samples), BATCH):
+        inputs = {graph.inputs[0].name: samples.batch(start, start + BATCH)}
+        tensors = {**inputs, **plan.run(inputs)}
+        parts.append({name: tensors[name] for name in wanted})
+    return {name: np.concatenate([part[name] for part in parts]) for name in wanted}
+
+
+def layer_arrays(layer, tensors):
+    """Tensor → (array, Format): what write_layer writes for an AdderLayer."""
+    images = len(tensors[layer.x])
+    out_shape = (images, len(layer.weight), *layer.output_hw)
+    arrays = {
+        "x": (tensors[layer.x].reshape(images, *layer.shape), layer.operands),
+        "w": (layer.weight, layer.operands),
+        "accumulators": (tensors[layer.node.output].reshape(out_shape), Format(layer.accumulator_bits, False)),
+    }
+    if layer.requantise:
+        constants, digits = layer.requantise.constants, layer.requantise.digits
+        arrays["m"] = (constants.m, Format(layer.requantise.m_bits, True))
+        arrays["c"] = (constants.c, Format(layer.requantise.c_bits, True))
+        arrays["n"] = (constants.n, Format(6, False))
+        arrays["outputs"] = (tensors[layer.requantise.node.output].reshape(out_shape), layer.requantise.output)
+        if digits:
+            codes = np.array([list(digit_codes(m, digits).to_bytes(digits, "little")) for m in constants.m], np.uint8)
+            arrays["m_digits"] = (codes, Format(8, False))
+    return arrays
+
+
+def write_layer(root, folder, layer, tensors, lanes):
+    """Writes one layer's arrays and testbench below `root` and returns its entry of the manifest."""
+    (root / folder).mkdir(parents=True)
+    arrays = layer_arrays(layer, tensors)
+    source = layer_testbench(layer, folder, len(tensors[layer.x]), lanes)
+    (root / folder / "testbench.sv").write_text(source, encoding="utf-8")
+    return {
+        "name": layer.name,
+        "op": layer.node.op,
+        "folder": folder,
+        "testbench": f"{folder}/testbench.sv",
+        "module": module_name(folder),
+        "strides": list(layer.geometry.strides),
+        "pads": list(layer.geometry.pads),
+        "dilations": list(layer.geometry.dilations),
+        "groups": layer.geometry.groups,
+        "x_zero_point": layer.zero_point,
+        "accumulator": {
+            "bits": layer.accumulator_bits,
+            "bound_bits": layer.bound_bits,
+            "overflow": "saturate" if layer.saturate else "wrap",
+        },
+        "requantise": layer.requantise and describe(layer.requantise),
+        "files": [write_array(root, folder, name, *arrays[name]) for name in ORDER if name in arrays],
+    }
+
+
+def describe(requantise):
+    """A Requantisation's entry of the manifest."""
+    return {
+        "rounding": requantise.rounding.name.lower(),
+        "qmin": requantise.constants.qmin,
+        "qmax": requantise.constants.qmax,
+        "realisation": requantise.node.attributes["realisation"],
+        "product_bits": requantise.t_bits,
+    }
+
+
+def write_array(root, folder, name, array, fmt):
+    """Writes an array as .npy and .hex and returns its entry of the manifest."""
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    per_line = fmt.bits
+    values = array
+    if name == "m_digits":  # one line holds the digits of one constant
+        per_line, values = 8 * array.shape[1], [int.from_bytes(row.tobytes(), "little") for row in array]
+        values = np.array(values, object)
+    contents = {"npy": buffer.getvalue(), "hex": hex_text(values, per_line).encode()}
+    entry = {"tensor": name, "shape": list(array.shape), "order": ORDER[name], "bits": per_line, "signed": fmt.signed}
+    for suffix, data in contents.items():
+        (root / folder / f"{name}.{suffix}").write_bytes(data)
+        entry[suffix] = f"{folder}/{name}.{suffix}"
+        entry[f"{suffix}_sha256"] = hashlib.sha256(data).hexdigest()
+    return entry
+
+
+def read_manifest(folder):
+    """The manifest in `folder`, each file checked against its SHA-256; raises AdderHwError for one that differs."""
+    path = Path(folder) / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise AdderHwError(f"{path}: found {reason}, expected a manifest of golden vectors") from None
+    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
+        found = manifest.get("schema") if isinstance(manifest, dict) else manifest
+        raise AdderHwError(f"{path}: found schema {found!r}, expected {SCHEMA}")
+    for layer in manifest["layers"]:
+        for entry in layer["files"]:
+            for suffix in ("npy", "hex"):
+                check_file(Path(folder) / entry[suffix], entry[f"{suffix}_sha256"])
+    return manifest
+
+
+def check_file(path, sha256):
+    """Raises AdderHwError unless the file's bytes have that SHA-256."""
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise AdderHwError(f"{path}: found {error.strerror}, expected a file of the manifest") from None
+    if found != sha256:
+        raise AdderHwError(f"{path}: found SHA-256 {found[:16]}…, expected {sha256[:16]}… as the manifest states")

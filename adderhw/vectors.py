@@ -1,0 +1,64 @@
+"""The command line that writes golden vectors: python -m adderhw.vectors MODEL --out DIR."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from adderhw.command_line import run_app
+
+PROGRAM = "python -m adderhw.vectors"
+EXAMPLES = f"""Examples:
+
+  {PROGRAM} --out vectors                            every adder layer of the digits network that ships, 16 images
+
+  {PROGRAM} ann_int8.onnx --data cifar10 --layers layer1.0.conv1,layer3.0.conv2 --out vectors
+
+  {PROGRAM} --accumulator-bits 12 --overflow saturate --out vectors
+"""
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.command(epilog=EXAMPLES)
+def command(
+    out: Annotated[Path, typer.Option(help="Folder to write, new or empty.")],
+    model: Annotated[
+        Path | None, typer.Argument(help="Integer ONNX file; without it the digits network that ships.")
+    ] = None,
+    data: Annotated[
+        str, typer.Option(help="Data set (digits, cifar10, fashion-mnist) or a .npy/.npz file with x.")
+    ] = "digits",
+    split: Annotated[str, typer.Option(help="Split of the data set: train or test.")] = "test",
+    limit: Annotated[int, typer.Option(help="How many images, the first ones.")] = 16,
+    layers: Annotated[str, typer.Option(help="Names of adder layers, comma-separated; default all.")] = "",
+    accumulator_bits: Annotated[int, typer.Option(help="Width of the accumulators; 0: wide enough.")] = 0,
+    overflow: Annotated[str, typer.Option(help="What a narrow accumulator does: wrap or saturate.")] = "wrap",
+    lanes: Annotated[int, typer.Option(help="Processing elements of the array: output channels at a time.")] = 16,
+) -> None:
+    """Write what enters and leaves each adder layer, as .npy and hex, with testbenches in SystemVerilog."""
+    from adderhw.hardware.vector_files import MANIFEST, write_vectors
+    from adderhw.simulation import SHIPPED_MODEL, load
+
+    manifest = write_vectors(
+        load(model or SHIPPED_MODEL),
+        out,
+        data=data,
+        split=split,
+        limit=limit,
+        layers=[name for name in layers.split(",") if name] or None,
+        accumulator_bits=accumulator_bits,
+        overflow=overflow,
+        lanes=lanes,
+    )
+    for layer in manifest["layers"]:
+        print(f"{out / layer['testbench']}: {layer['name']}, accumulator {layer['accumulator']['bits']} bits")
+    print(f"{out / MANIFEST}: {len(manifest['layers'])} layers, {manifest['data']['images']} images")
+
+
+def main() -> None:
+    """Entry point of `python -m adderhw.vectors` and `adderhw-vectors`."""
+    run_app(app, PROGRAM)
+
+
+if __name__ == "__main__":
+    main()

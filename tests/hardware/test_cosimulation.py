@@ -1,0 +1,136 @@
+"""The array in SystemVerilog computes what the simulator computes, and its testbenches notice one changed value."""
+
+import numpy as np
+import pytest
+
+import adderhw
+import adderhw.rtl
+from adderhw import cosim
+from adderhw.errors import AdderHwError
+from adderhw.hardware.cosimulation import Simulation
+from adderhw.hardware.tools import run
+from adderhw.hardware.vector_files import write_vectors
+from tests.hardware.needs import needs
+from tests.hardware.small_layers import images_file, small_layer
+
+pytestmark = needs("iverilog")
+
+PLAIN = {
+    "shape": (4, 5, 6),
+    "outputs": 6,
+    "kernel": (3, 3),
+    "strides": (1, 1),
+    "pads": (1, 1, 1, 1),
+    "dilations": (1, 1),
+    "group": 1,
+    "bits": 8,
+    "signed": False,
+    "rounding": 1,
+    "realisation": "multiplier",
+    "zero_point": 3,
+}
+LAYERS = {
+    "plain": PLAIN,
+    "stride and uneven pads": PLAIN | {"strides": (2, 3), "pads": (0, 2, 1, 0), "kernel": (2, 3), "rounding": 2},
+    "groups, dilation, shift-add": PLAIN | {"group": 2, "dilations": (2, 1), "realisation": "shift_add:3"},
+    "signed 5 bits, shift": PLAIN
+    | {"bits": 5, "signed": True, "zero_point": -7, "rounding": 3, "realisation": "shift"},
+    "16 bits, 1x1, floor": PLAIN | {"bits": 16, "kernel": (1, 1), "pads": (0, 0, 0, 0), "rounding": 0},
+    "2 bits": PLAIN | {"bits": 2, "zero_point": 0},
+}
+
+
+def simulated(folder, model, data, simulator="iverilog", **options):
+    """(comparisons, undetected corruptions) of a model's layers."""
+    write_vectors(model, folder, data=data, lanes=4, **options)
+    with Simulation(folder, simulator) as simulation:
+        comparisons, first = simulation.run()
+        assert not first
+        return comparisons, simulation.undetected()
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_small_layers_agree_and_one_changed_value_in_any_file_is_noticed(tmp_path, name):
+    rng = np.random.default_rng(len(name))
+    model = small_layer(rng, **LAYERS[name])
+    data = images_file(rng, model, tmp_path / "x.npz")
+    (comparison,), undetected = simulated(tmp_path / "vectors", model, data)
+    assert comparison.mismatches == 0
+    assert comparison.accumulators == comparison.outputs == 2 * model.graph.tensors["s"].elements
+    assert undetected == []
+
+
+@pytest.mark.parametrize("overflow", ["wrap", "saturate"])
+def test_narrow_accumulators_that_overflow_agree(tmp_path, overflow):
+    rng = np.random.default_rng(5)
+    model = small_layer(rng, **PLAIN)
+    data = images_file(rng, model, tmp_path / "x.npz")
+    write_vectors(model, tmp_path / "exact", data=data)
+    write_vectors(model, tmp_path / "narrow", data=data, accumulator_bits=9, overflow=overflow)
+    exact, narrow = (
+        np.load(tmp_path / kind / "layers" / "a_layer" / "accumulators.npy") for kind in ("exact", "narrow")
+    )
+    assert (exact != narrow).any()
+    with Simulation(tmp_path / "narrow", "iverilog") as simulation:
+        ((comparison,), _) = simulation.run()
+    assert (comparison.accumulator, comparison.mismatches) == (f"9 {overflow}", 0)
+
+
+def test_every_adder_layer_of_the_digits_network_agrees(tmp_path):
+    write_vectors(adderhw.load(), tmp_path / "vectors", limit=1)
+    with Simulation(tmp_path / "vectors", "iverilog") as simulation:
+        comparisons, first = simulation.run()
+    assert len(comparisons) == 9
+    assert sum(c.accumulators for c in comparisons) == sum(c.outputs for c in comparisons) == 6656
+    assert not first
+    assert all(c.mismatches == 0 for c in comparisons)
+
+
+@needs("verilator")
+def test_verilator_and_icarus_say_the_same(tmp_path):
+    rng = np.random.default_rng(8)
+    model = small_layer(rng, **PLAIN)
+    data = images_file(rng, model, tmp_path / "x.npz")
+    write_vectors(model, tmp_path / "vectors", data=data, lanes=2)
+    results = []
+    for simulator in ("iverilog", "verilator"):
+        with Simulation(tmp_path / "vectors", simulator) as simulation:
+            results.append(simulation.run())
+    assert results[0] == results[1]
+
+
+def test_a_file_that_is_not_the_manifests_is_refused(tmp_path):
+    write_vectors(adderhw.load(), tmp_path / "vectors", limit=1, layers=["blocks.2.shortcut.0"])
+    path = tmp_path / "vectors" / "layers" / "blocks.2.shortcut.0" / "w.hex"
+    path.write_text("00\n" + path.read_text()[3:])
+    with pytest.raises(AdderHwError, match=r"w\.hex: found SHA-256 .* expected"):
+        Simulation(tmp_path / "vectors", "iverilog")
+
+
+def test_a_mismatch_is_named_and_the_exit_code_is_1(tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "vectors"
+    write_vectors(adderhw.load(), folder, limit=1, layers=["blocks.2.shortcut.0"])
+    wrong = folder / "rtl" / "abs_difference_invert.sv"
+    wrong.write_text(wrong.read_text().replace("carry = difference[BITS]", "carry = 1'b0"))
+    monkeypatch.setattr("sys.argv", ["cosim", "--vectors", str(folder), "--simulator", "iverilog"])
+    with pytest.raises(SystemExit) as done:
+        cosim.main()
+    assert done.value.code == 1
+    assert "mismatch: blocks.2.shortcut.0 accumulators element 0: expected" in capsys.readouterr().err
+
+
+def test_vectors_do_not_overwrite_and_leave_nothing_behind(tmp_path):
+    (tmp_path / "vectors").mkdir()
+    (tmp_path / "vectors" / "mine.txt").write_text("mine")
+    with pytest.raises(AdderHwError, match="expected a new or empty folder"):
+        write_vectors(adderhw.load(), tmp_path / "vectors", limit=1)
+    with pytest.raises(AdderHwError, match="found no adder layer of that name"):
+        write_vectors(adderhw.load(), tmp_path / "other", layers=["stem"])
+    assert [path.name for path in tmp_path.iterdir()] == ["vectors"]
+
+
+@needs("verilator")
+@pytest.mark.parametrize("top", ["adder_array", "adder_tree_pe", "mac_pe", "xnor_pe"])
+def test_verilator_finds_nothing_to_warn_of(top):
+    sources = [str(path) for path in adderhw.rtl.sources()]
+    assert run(["verilator", "--lint-only", "-Wall", "--top-module", top, *sources]) == ""
