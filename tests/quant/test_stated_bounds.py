@@ -30,7 +30,7 @@ seeds = st.integers(0, 2**32 - 1)
 )
 def test_clipping_a_filter_moves_only_a_constant_of_its_sum(seed, ends, reach, channels, kernel):
     random, (low, high) = np.random.default_rng(seed), ends
-    x = random.uniform(low, high, (5, 1, channels, kernel, kernel))
+    x = low + (high - low) * random.random((5, 1, channels, kernel, kernel))
     w = random.normal(0, reach, (4, channels, kernel, kernel))
     clipped = np.clip(w, low, high)
     axes = (2, 3, 4)
@@ -87,15 +87,20 @@ def adder_conv(x, w, attributes):
 @given(seed=seeds, ends=st.tuples(*[st.floats(-1e3, 1e3, width=32)] * 2), bits=st.integers(2, 16), source=st.booleans())
 def test_a_grid_rounds_by_half_a_step_inside_its_range_and_holds_zero(seed, ends, bits, source):
     low, high = min(*ends, 0.0), max(*ends, 0.0)
-    x = np.random.default_rng(seed).uniform(low, high, 200).astype(np.float32).astype(np.float64)
+    x = (low + (high - low) * np.random.default_rng(seed).random(200)).astype(np.float32).astype(np.float64)
     x = np.concatenate([x, [low, high, 0.0]])
     grid = input_grid(x.astype(np.float32), bits) if source else activation_grid(low, high, bits)
     assert_half_a_step(x, grid)
 
 
-@given(seed=seeds, ends=st.tuples(st.floats(-100, 0, width=32), st.floats(0, 100, width=32)), step=st.floats(1e-3, 1))
+@given(
+    seed=seeds,
+    ends=st.tuples(*[st.floats(0, 100, width=32, allow_subnormal=False)] * 2).map(lambda ends: (-ends[0], ends[1])),
+    step=st.floats(1e-3, 1),
+)
 def test_the_grids_of_logits_and_residual_branches_round_by_half_a_step_and_hold_zero(seed, ends, step):
-    x = np.concatenate([np.random.default_rng(seed).uniform(*ends, 200), ends, [0.0]])
+    x = ends[0] + (ends[1] - ends[0]) * np.random.default_rng(seed).random(200)
+    x = np.concatenate([x, ends, [0.0]])
     assert_half_a_step(x, logits_grid(*ends, 2.0))
     assert_half_a_step(x, guard_grid(*ends, step))
 
