@@ -17,6 +17,7 @@ from quant.refine import Trial, first_uses, thinned
 from quant.search import ranges_by_width
 
 BATCH = 4
+CORRECTED_ON = 256  # calibration images at each point; the network that is written is corrected on all
 
 
 class Point(NamedTuple):
@@ -133,7 +134,7 @@ def bench(graph, calibration, selection, labels, settings, table, progress=None)
     """
     layers = [node.output for node in graph.nodes if node.op in LAYERS]
     observed, recorded = calibrate_and_record(graph, calibration, layers, progress=progress)
-    source, fitted = source_grid(calibration, settings), thinned(np.arange(len(calibration)))
+    source, fitted = source_grid(calibration, settings), thinned(np.arange(len(calibration)), CORRECTED_ON)
     expected = {name: [values[fitted]] for name, values in recorded.outputs.items()}
     for _, found in batches(graph, graph.outputs, selection, BATCH):
         for name, values in zip(graph.outputs, found, strict=True):
