@@ -123,7 +123,7 @@ def command(
     console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
     console.print(layer_table(result.layers))
     if chosen.labels is not None:
-        print_accuracies(console, graph, output, chosen)
+        print_accuracies(console, result, output, chosen)
     print(f"{output}: written", file=sys.stderr)
 
 
@@ -164,20 +164,20 @@ def layer_table(layers):
     return table
 
 
-def print_accuracies(console, graph, path, samples):
+def print_accuracies(console, result, path, samples):
     """Float and integer top-1 on the calibration images, for a first look; the test split is the simulator's."""
     from adderhw import load
-    from quant.ranges import run, session_of
+    from adderhw.plan import Plan
 
-    session, integer = session_of(graph, graph.outputs), load(path)
-    correct = np.zeros(2, np.int64)
+    (name, *_), integer = result.graph.outputs, load(path).graph
+    scores = result.outputs[name]
+    if scores.ndim != 2:
+        return
+    correct, plan = [int((scores.argmax(axis=1) == samples.labels).sum()), 0], Plan(integer)
     for start in range(0, len(samples), BATCH):
-        batch, labels = samples.batch(start, start + BATCH), samples.labels[start : start + BATCH]
-        logits = run(session, graph, batch)[0], integer.run(batch)
-        if logits[0].ndim != 2:
-            return
-        correct += [int((scores.argmax(axis=1) == labels).sum()) for scores in logits]
-    float_top1, integer_top1 = 100 * correct / len(samples)
+        found = plan.run({integer.inputs[0].name: samples.batch(start, start + BATCH)})[name]
+        correct[1] += int((found.argmax(axis=1) == samples.labels[start : start + BATCH]).sum())
+    float_top1, integer_top1 = (100 * count / len(samples) for count in correct)
     console.print(
         f"top-1 on the {len(samples)} calibration images: float {float_top1:.2f} %, integer {integer_top1:.2f} %"
     )

@@ -17,10 +17,11 @@ from quant.settings import Settings
 
 
 class Quantisation(NamedTuple):
-    """An integer Graph and a summary line per layer."""
+    """An integer Graph, a summary line per layer, and the float outputs on the images, name → float32 (N, …)."""
 
     graph: Graph
     layers: tuple[Layer, ...]
+    outputs: dict[str, np.ndarray]
 
 
 def quantise(model, images, settings=Settings(), widths=None):  # noqa: B008 - frozen
@@ -53,4 +54,4 @@ def quantise_with_summary(model, images, settings=Settings(), widths=None, progr
         choices = refined(graph, observed, source, settings, images, recorded, choices, progress)
     if settings.bias_correction:
         choices = replace(choices, corrections=corrected(graph, observed, images, settings, choices, progress))
-    return Quantisation(*Lowering(graph, observed, source, settings, choices).run())
+    return Quantisation(*Lowering(graph, observed, source, settings, choices).run(), recorded.outputs)

@@ -4,13 +4,18 @@ import numpy as np
 
 
 def divergence(expected, found):
-    """The loss of `found` against `expected`, dicts of output name → float32 (N, …), summed over the outputs.
+    """The loss of `found` against `expected`, dicts of output name → float32 (N, …): the mean of `divergences`."""
+    return float(divergences(expected, found).mean())
 
-    Of an output (N, classes) the mean Kullback-Leibler divergence in nats of softmax(found) from softmax(expected);
-    of any other shape the mean squared error relative to the variance of what is expected.
+
+def divergences(expected, found):
+    """float64 (N,): how far each image's outputs in `found` are from those in `expected`, summed over the outputs.
+
+    Of an output (N, classes) the Kullback-Leibler divergence in nats of softmax(found) from softmax(expected); of any
+    other shape the mean squared error relative to the variance of what is expected.
     """
     return sum(
-        kullback_leibler(wanted, found[name]).mean() if wanted.ndim == 2 else relative_error(wanted, found[name])
+        kullback_leibler(wanted, found[name]) if wanted.ndim == 2 else relative_error(wanted, found[name])
         for name, wanted in expected.items()
     )
 
@@ -28,6 +33,6 @@ def log_softmax(logits):
 
 
 def relative_error(expected, found):
-    """E[(found − expected)²] / Var(expected); the variance counts as 1 where it is 0."""
-    error = ((found.astype(np.float64) - expected) ** 2).mean()
-    return error / (expected.var(dtype=np.float64) or 1.0)
+    """float64 (N,): E[(found − expected)²] / Var(expected) of each image; a variance of 0 counts as 1."""
+    squares = (found.astype(np.float64) - expected) ** 2
+    return squares.reshape(len(squares), -1).mean(axis=1) / (expected.var(dtype=np.float64) or 1.0)

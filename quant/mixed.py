@@ -82,6 +82,9 @@ class Search:
         """Runs the search for a Target, or along the whole front without one; returns the best Point of a target."""
         self.uniform = {bits: self.point(self.bench.uniform(bits)) for bits in range(self.least, self.most + 1)}
         self.sensitivities = self.one_at_a_time()
+        for point in (*self.uniform.values(), target):
+            if point is not None and point.energy is not None:
+                self.predict(point.energy)
         self.descend(target)
         if target is None:
             for point in self.uniform.values():
@@ -103,6 +106,17 @@ class Search:
         """(loss, energy) that the moves, number of the tensor → bits, would add by the sensitivities."""
         pairs = [(self.sensitivities[at, bits], self.sensitivities[at, widths[at]]) for at, bits in moves.items()]
         return tuple(sum(after[k] - before[k] for after, before in pairs) for k in (0, 1))
+
+    def predict(self, energy):
+        """Descends to an energy by the sensitivities alone and measures where that leads."""
+        start = self.uniform[self.most]
+        widths, spent = start.widths, start.energy
+        while True:
+            moves = [{at: bits - 1} for at, bits in enumerate(widths) if bits > self.least]
+            if not moves or (spent <= energy and self.point(widths, start.widths).energy <= energy):
+                return
+            move = min(moves, key=lambda move: slope(*self.predicted(widths, move)))
+            widths, spent = changed(widths, move), spent + self.predicted(widths, move)[1]
 
     def descend(self, target):
         """From the most bits everywhere, a bit off one tensor at a time, until none is left or the target is passed.

@@ -12,11 +12,12 @@ from quant.choices import Choices, source_grid
 from quant.correction import Passage, corrected
 from quant.divergence import divergence
 from quant.lower import LAYERS, Lowering
-from quant.ranges import batches, calibrate_and_record
+from quant.ranges import calibrate_and_record, run, session_of
 from quant.refine import Trial, first_uses, thinned
 from quant.search import ranges_by_width
 
-BATCH = 4
+BATCH = 16
+CORRECTED_ON = 256  # calibration images at each point; the network that is written is corrected on all
 
 
 class Point(NamedTuple):
@@ -133,10 +134,11 @@ def bench(graph, calibration, selection, labels, settings, table, progress=None)
     """
     layers = [node.output for node in graph.nodes if node.op in LAYERS]
     observed, recorded = calibrate_and_record(graph, calibration, layers, progress=progress)
-    source, fitted = source_grid(calibration, settings), thinned(np.arange(len(calibration)))
+    source, fitted = source_grid(calibration, settings), thinned(np.arange(len(calibration)), CORRECTED_ON)
     expected = {name: [values[fitted]] for name, values in recorded.outputs.items()}
-    for _, found in batches(graph, graph.outputs, selection, BATCH):
-        for name, values in zip(graph.outputs, found, strict=True):
+    session = session_of(graph, graph.outputs)
+    for at in range(0, len(selection), BATCH):
+        for name, values in zip(graph.outputs, run(session, graph, selection[at : at + BATCH]), strict=True):
             expected[name].append(values)
     trial = Trial(
         graph,

@@ -15,6 +15,9 @@ from adderhw.simulation import available_threads
 # be known beforehand and a quantile is right to 2^-8 of itself, before the linear interpolation inside its bin.
 BIN_BITS = 17
 DROPPED_BITS = 32 - BIN_BITS
+# Images that one thread of onnxruntime takes at a time; 4 stay in the cache, 16 do not (34, 48 ms each of ResNet-20).
+# Its own threads would wait for each other after every node: twice the time on two busy processors.
+PIECE = 4
 # The bin of 0 holds subnormal numbers too; they count as 0.
 SMALLEST = float(np.finfo(np.float32).tiny)
 
@@ -99,49 +102,35 @@ class Recorded:
     outputs: dict[str, np.ndarray]
 
 
-def calibrate(graph, images, *, batch_size=4, progress=None):
+def calibrate(graph, images, *, batch_size=16, progress=None):
     """Tensor name → Observed, for every activation of the FloatGraph, from stock onnxruntime.
 
-    images: float32 (N, …), the model's input; one batch of activations for each processor is held at a time.
+    images: float32 (N, …), the model's input; one batch of activations is held at a time.
     progress: called with (images done, images in all). Raises DataError for images that do not fit the input or are
     not finite, ModelError where onnxruntime refuses the model or an activation is not finite.
     """
     return calibrate_and_record(graph, images, (), batch_size=batch_size, progress=progress)[0]
 
 
-def calibrate_and_record(graph, images, layers, *, batch_size=4, progress=None):
+def calibrate_and_record(graph, images, layers, *, batch_size=16, progress=None):
     """(what calibrate returns, Recorded) with the means of the outputs `layers` of the graph's layers."""
     check_images(graph, images)
     names = [node.output for node in graph.nodes]
     observed, means, outputs = {}, {name: [] for name in layers}, {name: [] for name in graph.outputs}
-    done = 0
-    for batch, computed in batches(graph, names, images, batch_size):
-        tensors = dict(zip(names, computed, strict=True)) | {graph.inputs[0].name: batch}
+    session = session_of(graph, names)
+    for start in range(0, len(images), batch_size):
+        batch = images[start : start + batch_size]
+        tensors = dict(zip(names, run(session, graph, batch), strict=True)) | {graph.inputs[0].name: batch}
         for name, values in tensors.items():
             add(observed, name, values)
         for name, parts in means.items():
             parts.append(tensors[name].mean(axis=tuple(range(2, tensors[name].ndim)), dtype=np.float64))
         for name, parts in outputs.items():
             parts.append(tensors[name])
-        done += len(batch)
         if progress:
-            progress(done, len(images))
+            progress(min(start + batch_size, len(images)), len(images))
     joined = ({name: np.concatenate(parts) for name, parts in found.items()} for found in (means, outputs))
     return observed, Recorded(*joined)
-
-
-def batches(graph, names, images, size):
-    """(batch, [its tensors `names`]) in order; a batch of `size` images runs on each processor at a time.
-
-    One thread a batch: onnxruntime's own threads wait for each other after every node, which on two busy processors
-    doubled the time of ResNet-20's adder layers; batches of 4 stay in the cache, which 16 do not (34, 48 ms an image).
-    """
-    session, threads = session_of(graph, names), available_threads()
-    parts = [images[at : at + size] for at in range(0, len(images), size)]
-    with ThreadPoolExecutor(threads) as pool:
-        for at in range(0, len(parts), threads):
-            several = parts[at : at + threads]
-            yield from zip(several, pool.map(lambda part: run(session, graph, part), several), strict=True)
 
 
 def check_images(graph, images):
@@ -171,16 +160,21 @@ def session_of(graph, names):
 
 
 def run(session, graph, batch):
-    """All outputs for one batch, whatever batch size the file states; an error of onnxruntime becomes a ModelError."""
+    """All outputs for one batch, whatever batch size the file states; an error of onnxruntime becomes a ModelError.
+
+    Pieces of the batch run side by side, one thread each.
+    """
     stated = session.get_inputs()[0].shape[0]
-    size = stated if isinstance(stated, int) else len(batch)
-    pieces = [run_piece(session, graph, batch[at : at + size], size) for at in range(0, len(batch), size)]
+    size = stated if isinstance(stated, int) else PIECE
+    with ThreadPoolExecutor(available_threads()) as pool:
+        parts = [batch[at : at + size] for at in range(0, len(batch), size)]
+        pieces = list(pool.map(lambda part: run_piece(session, graph, part, size), parts))
     return pieces[0] if len(pieces) == 1 else [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
 
 
 def run_piece(session, graph, piece, size):
     """All outputs for at most `size` images, of which the last is repeated to fill a batch of that size."""
-    filled = np.concatenate([piece, np.repeat(piece[-1:], size - len(piece), axis=0)])
+    filled = np.concatenate([piece, np.repeat(piece[-1:], size - len(piece), axis=0)]) if len(piece) < size else piece
     try:
         return [values[: len(piece)] for values in session.run(None, {graph.inputs[0].name: filled})]
     except Exception as error:  # as above

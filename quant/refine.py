@@ -6,7 +6,7 @@ import numpy as np
 
 from adderhw.fixed import Format
 from quant.correction import Passage
-from quant.divergence import divergence
+from quant.divergence import divergence, divergences
 from quant.float_graph import FloatGraph
 from quant.lower import Lowering
 from quant.ranges import Recorded
@@ -15,7 +15,7 @@ from quant.settings import Settings
 # What a pass multiplies each range by: every pass is half as coarse as the one before.
 PASSES = ((0.7, 0.84, 1.19, 1.42), (0.84, 0.92, 1.09, 1.19), (0.92, 0.96, 1.04, 1.09))
 HELD_OUT_EVERY = 4
-MOST_IMAGES = 256  # of each part: those that the ranges are fitted to, and those that are held out
+MOST_IMAGES = 1024  # of each part: those that the ranges are fitted to, and those that are held out
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Trial:
         return Passage(lowering, self.images[:stop], means, self.count)
 
     def fitted(self, passage):
-        """The divergence on the images corrected on, of a Passage that goes through to its end."""
+        """float64 (count,): the divergences of the images corrected on, of a Passage that goes through to its end."""
         expected = {name: values[: self.count] for name, values in self.expected.items()}
-        return divergence(expected, {name: v[: self.count] for name, v in passage.finish().outputs.items()})
+        return divergences(expected, {name: v[: self.count] for name, v in passage.finish().outputs.items()})
 
     def held_out(self, choices):
         """The divergence on the images that are not corrected on."""
@@ -65,9 +65,10 @@ def refined(graph, observed, source, settings, images, recorded: Recorded, choic
     """The choices with ranges of less divergence, where they have less on held-out images too.
 
     Every fourth image is held out; up to MOST_IMAGES of each part are used, spread evenly. In each of PASSES, of every
-    tensor on a grid, in topological order, the range times each factor is tried in the whole network, corrected anew,
-    and what has the least divergence on the fitted images stays. A pass counts only if the divergence on the held-out
-    images falls too; the first that does not is the last. progress: called with (tensors done, at most so many).
+    tensor on a grid, in topological order, the range times each factor is tried in the whole network, corrected anew;
+    what has the least divergence on the fitted images stays if the gain is more than its standard error. A pass counts
+    only if the divergence on the held-out images falls too; the first that does not is the last. progress: called with
+    (tensors done, at most so many).
     """
     fitted, held_out = parts(len(images))
     trial = trial_of(graph, observed, source, settings, images, recorded, fitted, held_out)
@@ -86,12 +87,12 @@ def parts(count):
     """(indices fitted, indices held out) of `count` images, each int64 and up to MOST_IMAGES, spread evenly."""
     every = np.arange(count)
     held = every % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
-    return thinned(every[~held]), thinned(every[held] if held.any() else every)
+    return thinned(every[~held], MOST_IMAGES), thinned(every[held] if held.any() else every, MOST_IMAGES)
 
 
-def thinned(indices):
-    """At most MOST_IMAGES of the indices, spread evenly."""
-    return indices[np.linspace(0, len(indices) - 1, min(len(indices), MOST_IMAGES)).astype(np.int64)]
+def thinned(indices, most):
+    """At most `most` of the indices, spread evenly."""
+    return indices[np.linspace(0, len(indices) - 1, min(len(indices), most)).astype(np.int64)]
 
 
 class Asking(Lowering):
@@ -137,13 +138,19 @@ def descend(trial, choices, factors, number, progress=None):
     before = trial.passage(choices, trial.count)
     for at, (name, first) in enumerate(asked.items()):
         before.advance(first)
-        low, high = choices.ranges[name]
+        (low, high), start = choices.ranges[name], least
         for factor in factors:
             tried = replace(choices, ranges={**choices.ranges, name: (factor * low, factor * high)})
-            loss = trial.fitted(before.branch(tried))
-            if loss < least:
-                choices, least = tried, loss
+            losses = trial.fitted(before.branch(tried))
+            if is_less(losses, start) and losses.mean() < least.mean():
+                choices, least = tried, losses
         before = before.branch(choices)
         if progress:
             progress(number * len(asked) + at + 1, len(PASSES) * len(asked))
     return choices
+
+
+def is_less(losses, others):
+    """Whether the mean of losses (N,) of some images is less than that of others by more than the standard error."""
+    gains = others - losses
+    return gains.mean() > gains.std() / np.sqrt(len(gains))

@@ -8,12 +8,12 @@ from adderhw.kernels import Geometry, adder_conv, pack_adder_conv
 from quant.grids import activation_grid, adder_weight
 from quant.groups import FilterGroup, filter_groups
 from quant.lower import ADDING, CARRIERS
-from quant.ranges import batches
+from quant.ranges import run, session_of
 
 CANDIDATES = np.geomspace(1 / 8, 1, 25)  # of the extremes
 MEMORY = 256 << 20  # bytes of activations held at once
 MOST_IMAGES = 64
-BATCH = 4
+BATCH = 16
 
 
 def least_error_ranges(graph, observed, images, bits_of, progress=None):
@@ -145,7 +145,8 @@ def passes(sizes, most):
 def activations(graph, images, names):
     """Tensor name → float32 (N, …) of the float network on the images."""
     computed = sorted(names - {graph.inputs[0].name})
-    parts = [part for _, part in batches(graph, computed, images, BATCH)]
+    session = session_of(graph, computed)
+    parts = [run(session, graph, images[at : at + BATCH]) for at in range(0, len(images), BATCH)]
     values = dict(zip(computed, map(np.concatenate, zip(*parts, strict=True)), strict=True))
     return {**values, graph.inputs[0].name: images}
 
