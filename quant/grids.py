@@ -67,7 +67,7 @@ def guard_grid(low, high, scale):
 def float32_above(scale):
     """The smallest float32 that is not below `scale`, as a Python float."""
     value = np.float32(scale)
-    return float(value if value >= scale else np.nextafter(value, np.float32(np.inf)))
+    return float(value if float(value) >= scale else np.nextafter(value, np.float32(np.inf)))
 
 
 def grid_range(grid):

@@ -9,6 +9,7 @@ from adderhw.fixed import Format
 from quant.grids import (
     activation_grid,
     adder_weight,
+    float32_above,
     grid_range,
     guard_grid,
     input_grid,
@@ -42,6 +43,14 @@ def test_zero_is_exact_and_the_range_is_covered(low, high, bits):
 @given(high=st.floats(1e-3, 1e3), bits=widths)
 def test_the_grid_after_relu_starts_at_zero(high, bits):
     assert activation_grid(0, high, bits) == Format(bits, False, high / (2**bits - 1), 0)
+
+
+@given(scale=st.floats(0, 1e30, exclude_min=True))
+def test_the_float32_above_is_the_nearest_that_is_not_below(scale):
+    found = float32_above(scale)
+    assert found >= scale
+    assert found == np.float32(found)
+    assert float(np.nextafter(np.float32(found), np.float32(0))) < scale
 
 
 def test_a_tensor_that_is_always_zero_has_a_grid():
