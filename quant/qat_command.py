@@ -44,7 +44,7 @@ def command(
         typer.Option(help="Adam's rate at the start, by default 2^-(8 + bits); half a cosine takes it to 0."),
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Images per step.")] = RECIPE.batch_size,
-    alpha: Annotated[float, typer.Option(help="Weight of the teacher's scores in the loss.")] = RECIPE.alpha,
+    alpha: Annotated[float, typer.Option(help="Weight of the --teacher's scores beside the labels.")] = RECIPE.alpha,
     beta: Annotated[
         float, typer.Option(help="Weight of the layers' match, where MODEL and --teacher are checkpoints of twins.")
     ] = RECIPE.beta,

@@ -15,9 +15,9 @@ class QatRecipe:
 
     data: a data set that python -m training knows; every tenth training image is for validation. epochs: passes over
     the others; steps: stop earlier, after so many batches. lr: Adam's rate at the start, None: 2^−(8 + bits), which
-    shrinks with the grids' steps; half a cosine takes it to 0. alpha: weight of the teacher's scores; beta: of the
-    match of the layers (with a teacher's checkpoint and a checkpoint to start from). teacher: a CNN's best.pt, None:
-    the float network. samples: calibration images. limit: only the first so many training images.
+    shrinks with the grids' steps; half a cosine takes it to 0. teacher: a CNN's best.pt, None: the float network, whose
+    scores alone count. alpha: weight of the CNN's scores beside the labels; beta: of the match of the layers, where the
+    model is a checkpoint too. samples: calibration images. limit: only the first so many training images.
     """
 
     data: str

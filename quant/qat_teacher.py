@@ -21,13 +21,14 @@ from adderhw.samples import normalisation
 class Teacher:
     """A fixed network whose answers are part of the loss.
 
-    network: images → scores. alpha, beta: see QatRecipe. match: the distance of the layers' responses, of which
+    network: images → scores. alpha: see QatRecipe; None where the network is the float model, whose scores themselves
+    are to be met. beta: see QatRecipe. match: the distance of the layers' responses, of which
     `watched` names those of the student; recorder: what the teacher's layers answered. None, and (), without a match.
     """
 
     network: Callable[[torch.Tensor], torch.Tensor]
-    alpha: float
-    beta: float
+    alpha: float | None = None
+    beta: float = 0.0
     match: torch.nn.Module | None = None
     watched: tuple[str, ...] = ()
     recorder: Any = None
@@ -38,7 +39,12 @@ class Teacher:
         return self.network(images)
 
     def loss(self, scores, labels, answers, responses):
-        """L_blend, plus β·L_mid where layers match (Xu 2020, section 3); responses: by node name, the student's."""
+        """The mean squared difference of the scores from the float model's; of a CNN, L_blend (Xu 2020, section 3).
+
+        Where layers match, β·L_mid joins L_blend; responses: by node name, the student's.
+        """
+        if self.alpha is None:
+            return functional.mse_loss(scores, answers)
         from training.distil import blended_loss
 
         loss = blended_loss(scores, labels, answers, self.alpha)
@@ -51,7 +57,7 @@ def teacher_of(model, graph, recipe):
     model: the path of the float model: where it is a checkpoint, the teacher's layers teach too.
     """
     if recipe.teacher is None:
-        return Teacher(FloatNetwork(graph), recipe.alpha, recipe.beta)
+        return Teacher(FloatNetwork(graph))
     from training.checkpoint import load_network
 
     network, metadata = load_network(recipe.teacher)

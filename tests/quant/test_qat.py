@@ -40,15 +40,14 @@ class Progress(qat.Silence):
         self.told(run)
 
 
-def test_steps_towards_other_labels_lower_the_loss():
+def test_steps_on_a_batch_lower_its_loss():
     graph = read_float_graph(DIGITS)
     training, _ = qat.load(graph, RECIPE, None)
     start = qat.calibrated(graph, training, RECIPE, SETTINGS, None)
-    run = qat.begin(DIGITS, graph, start, replace(RECIPE, lr=3e-3, alpha=0.0))
+    run = qat.begin(DIGITS, graph, start, replace(RECIPE, lr=5e-4))
     batch = next(iter(training.batches_in_order(32)))
-    batch = replace(batch, labels=(batch.labels + 1) % 10)
-    losses = [qat.step(run, batch, 1.0) for _ in range(8)]
-    assert losses[-1] < 0.9 * losses[0], losses
+    losses = [qat.step(run, batch, 1.0) for _ in range(10)]
+    assert sum(losses[-3:]) / 3 < 0.8 * losses[0], losses
 
 
 def test_an_interrupted_run_ends_with_the_same_network(uninterrupted, tmp_path):
@@ -139,9 +138,9 @@ def test_a_teacher_that_is_no_cnn_of_the_data_is_an_error(twins):
         qat.train(DIGITS, replace(RECIPE, teacher=str(twins["ann"])), SETTINGS)
 
 
-def test_a_loss_that_is_not_finite_ends_the_run():
+def test_a_loss_that_is_not_finite_ends_the_run(twins):
     with pytest.raises(DivergedError, match="step 1: found a loss of inf"):
-        qat.train(DIGITS, replace(RECIPE, alpha=float("inf")), SETTINGS)
+        qat.train(DIGITS, replace(RECIPE, alpha=float("inf"), teacher=str(twins["cnn"])), SETTINGS)
 
 
 @pytest.mark.parametrize(
