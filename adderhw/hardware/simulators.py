@@ -4,15 +4,18 @@ import os
 import shutil
 from pathlib import Path
 
+from adderhw.errors import AdderHwError
 from adderhw.hardware.tools import require, run
 
 SIMULATORS = ("verilator", "iverilog")
 
 
 def choose(name=None):
-    """The simulator called `name`, or the fastest one that is installed; raises ToolError where there is none."""
+    """The simulator called `name`, or the fastest one that is installed; raises AdderHwError for another name or none."""
     if name is None:
         name = next((tool for tool in SIMULATORS if shutil.which(tool)), SIMULATORS[0])
+    if name not in SIMULATORS:
+        raise AdderHwError(f"simulator: found {name!r}, expected one of {', '.join(SIMULATORS)}")
     require(name)
     return name
 

@@ -129,6 +129,14 @@ def test_vectors_do_not_overwrite_and_leave_nothing_behind(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["vectors"]
 
 
+def test_an_unknown_simulator_is_one_line_and_exit_code_2(capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["cosim", "--simulator", "vcs"])
+    with pytest.raises(SystemExit) as done:
+        cosim.main()
+    assert done.value.code == 2
+    assert capsys.readouterr().err == "error: simulator: found 'vcs', expected one of verilator, iverilog\n"
+
+
 @needs("verilator")
 @pytest.mark.parametrize("top", ["adder_array", "adder_tree_pe", "mac_pe", "xnor_pe"])
 def test_verilator_finds_nothing_to_warn_of(top):
