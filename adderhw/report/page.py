@@ -10,6 +10,8 @@ from adderhw.files import write_atomic
 from adderhw.report.document import CAUSES
 from adderhw.report.figures import count_text, energy_text, multiplications, percent_text, ratio_text
 
+MOST_TIMES = 8  # this network's energy: the longest bar that is drawn
+
 
 def write_html(document, path):
     """The page of `document` (of build_document) at `path`; raises AdderHwError when not writable."""
@@ -46,10 +48,16 @@ def _breakable(name):
 
 
 def _comparison(document, source):
-    """One table's stacked bars: this network and its rivals on one scale, the longest 1000 units wide."""
+    """One table's stacked bars: this network and its rivals on one scale, the longest 1000 units wide.
+
+    A rival of more than MOST_TIMES this network's energy is told in words, for its bar would shrink all others.
+    """
     table = source["table"]
     networks = [("ANN", document["totals"])]
     networks += [(rival["title"], rival) for rival in document["baselines"].values() if rival["energy_pj"][table]]
+    most = MOST_TIMES * document["totals"]["energy_pj"][table]
+    beyond = [(label, totals["energy_pj"][table]) for label, totals in networks if totals["energy_pj"][table] > most]
+    networks = [(label, totals) for label, totals in networks if totals["energy_pj"][table] <= most]
     longest = max(totals["energy_pj"][table] for _, totals in networks)
     bars = [
         {
@@ -59,7 +67,7 @@ def _comparison(document, source):
         }
         for label, totals in networks
     ]
-    return {"source": source, "bars": bars, "ratio": document["ratios"][table]}
+    return {"source": source, "bars": bars, "beyond": beyond, "ratio": document["ratios"][table]}
 
 
 def _segments(by_cause, longest):
