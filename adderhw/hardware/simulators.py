@@ -11,7 +11,7 @@ SIMULATORS = ("verilator", "iverilog")
 
 
 def choose(name=None):
-    """The simulator called `name`, or the fastest one that is installed; raises AdderHwError for another or none."""
+    """The simulator called `name`, or the fastest one installed; raises AdderHwError for another name or none."""
     if name is None:
         name = next((tool for tool in SIMULATORS if shutil.which(tool)), SIMULATORS[0])
     if name not in SIMULATORS:

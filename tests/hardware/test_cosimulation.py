@@ -76,14 +76,14 @@ def test_narrow_accumulators_that_overflow_agree(tmp_path, overflow):
     assert (comparison.accumulator, comparison.mismatches) == (f"9 {overflow}", 0)
 
 
-def test_every_adder_layer_of_the_digits_network_agrees(tmp_path):
-    write_vectors(adderhw.load(), tmp_path / "vectors", limit=1)
+def test_layers_of_the_digits_network_agree(tmp_path):
+    layers = ["blocks.2.conv1", "blocks.2.shortcut.0"]
+    write_vectors(adderhw.load(), tmp_path / "vectors", limit=1, layers=layers)
     with Simulation(tmp_path / "vectors", "iverilog") as simulation:
         comparisons, first = simulation.run()
-    assert len(comparisons) == 9
-    assert sum(c.accumulators for c in comparisons) == sum(c.outputs for c in comparisons) == 6656
+    assert [c.layer for c in comparisons] == layers
+    assert all((c.accumulators, c.outputs, c.mismatches) == (512, 512, 0) for c in comparisons)
     assert not first
-    assert all(c.mismatches == 0 for c in comparisons)
 
 
 @needs("verilator")
