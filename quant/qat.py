@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from adderhw.errors import DataError
+from adderhw.errors import AdderHwError, DataError
 from adderhw.graph import Graph
 from adderhw.plan import Plan
 from adderhw.samples import normalisation
@@ -92,6 +92,8 @@ def train(model, recipe, settings=Settings(), *, state=None, root=None, save_min
     of the same arguments goes on; the caller removes it. root: the folder of data sets. progress: as Silence.
     Raises ModelError, DataError and AdderHwError for what cannot be read or does not fit, DivergedError.
     """
+    if settings.filter_groups > 1:
+        raise AdderHwError(f"filter groups: found {settings.filter_groups} with training, expected 1")
     progress = progress or Silence()
     graph = read_model(model)
     training, validation = load(graph, recipe, root)

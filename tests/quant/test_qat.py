@@ -143,6 +143,11 @@ def test_a_loss_that_is_not_finite_ends_the_run(twins):
         qat.train(DIGITS, replace(RECIPE, alpha=float("inf"), teacher=str(twins["cnn"])), SETTINGS)
 
 
+def test_groups_of_filters_are_refused():
+    with pytest.raises(AdderHwError, match="filter groups: found 2 with training, expected 1"):
+        qat.train("missing.onnx", QatRecipe("digits"), Settings(filter_groups=2))
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
