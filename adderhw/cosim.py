@@ -11,6 +11,7 @@ from rich.table import Table
 
 from adderhw.command_line import run_app
 from adderhw.errors import AdderHwError
+from adderhw.hardware import command_options as options
 
 PROGRAM = "python -m adderhw.cosim"
 EXAMPLES = f"""Examples:
@@ -30,18 +31,14 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 @app.command(epilog=EXAMPLES)
 def command(
-    model: Annotated[
-        Path | None, typer.Argument(help="Integer ONNX file; without it the digits network that ships.")
-    ] = None,
-    data: Annotated[
-        str, typer.Option(help="Data set (digits, cifar10, fashion-mnist) or a .npy/.npz file with x.")
-    ] = "digits",
-    split: Annotated[str, typer.Option(help="Split of the data set: train or test.")] = "test",
-    limit: Annotated[int, typer.Option(help="How many images, the first ones.")] = 16,
-    layers: Annotated[str, typer.Option(help="Names of adder layers, comma-separated; default all.")] = "",
-    accumulator_bits: Annotated[int, typer.Option(help="Width of the accumulators; 0: wide enough.")] = 0,
-    overflow: Annotated[str, typer.Option(help="What a narrow accumulator does: wrap or saturate.")] = "wrap",
-    lanes: Annotated[int, typer.Option(help="Processing elements of the array: output channels at a time.")] = 16,
+    model: options.Model = None,
+    data: options.Data = "digits",
+    split: options.Split = "test",
+    limit: options.Limit = 16,
+    layers: options.Layers = "",
+    accumulator_bits: options.AccumulatorBits = 0,
+    overflow: options.Overflow = "wrap",
+    lanes: options.Lanes = 16,
     vectors: Annotated[Path | None, typer.Option(help="Folder of vectors to use instead of a model and data.")] = None,
     simulator: Annotated[
         str | None, typer.Option(help="verilator or iverilog; default verilator where installed.")

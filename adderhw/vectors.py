@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from adderhw.command_line import run_app
+from adderhw.hardware import command_options as options
 
 PROGRAM = "python -m adderhw.vectors"
 EXAMPLES = f"""Examples:
@@ -22,18 +23,14 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 @app.command(epilog=EXAMPLES)
 def command(
     out: Annotated[Path, typer.Option(help="Folder to write, new or empty.")],
-    model: Annotated[
-        Path | None, typer.Argument(help="Integer ONNX file; without it the digits network that ships.")
-    ] = None,
-    data: Annotated[
-        str, typer.Option(help="Data set (digits, cifar10, fashion-mnist) or a .npy/.npz file with x.")
-    ] = "digits",
-    split: Annotated[str, typer.Option(help="Split of the data set: train or test.")] = "test",
-    limit: Annotated[int, typer.Option(help="How many images, the first ones.")] = 16,
-    layers: Annotated[str, typer.Option(help="Names of adder layers, comma-separated; default all.")] = "",
-    accumulator_bits: Annotated[int, typer.Option(help="Width of the accumulators; 0: wide enough.")] = 0,
-    overflow: Annotated[str, typer.Option(help="What a narrow accumulator does: wrap or saturate.")] = "wrap",
-    lanes: Annotated[int, typer.Option(help="Processing elements of the array: output channels at a time.")] = 16,
+    model: options.Model = None,
+    data: options.Data = "digits",
+    split: options.Split = "test",
+    limit: options.Limit = 16,
+    layers: options.Layers = "",
+    accumulator_bits: options.AccumulatorBits = 0,
+    overflow: options.Overflow = "wrap",
+    lanes: options.Lanes = 16,
 ) -> None:
     """Write what enters and leaves each adder layer, as .npy and hex, with testbenches in SystemVerilog."""
     from adderhw.hardware.vector_files import MANIFEST, write_vectors
