@@ -11,6 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from training.fused_match import MeanSquaredDifference, SquaredMmd
+
 FEATURES = ("direct", "conv", "kernel", "kernel+conv")
 PLACES = ("layers", "blocks", "stages")
 CNN_SIDES = ("learnt", "fixed")
@@ -65,7 +67,8 @@ class FeatureMatch(Match):
 class LayerMatch(nn.Module):
     """The mean squared difference of ρ(k(response)) between one adder layer and its twin.
 
-    k: a Gaussian-like kernel, or nothing; ρ: a 1×1 convolution without bias, at first 1, or nothing.
+    k: a Gaussian-like kernel, or nothing; ρ: a 1×1 convolution without bias, as its matrix (C, C), at first 1, or
+    nothing.
     layer: the adder layer, in units of whose terms per sum σ_a² starts; norm: the batch norm of its twin, in units of
     whose root mean square input, as it remembers it, σ_c² starts: 1 for a teacher that has not learnt yet.
     """
@@ -77,23 +80,23 @@ class LayerMatch(nn.Module):
         self.limit = recipe.exponent_limit
         kernel, conv = recipe.features in ("kernel", "kernel+conv"), recipe.features in ("conv", "kernel+conv")
         self.log_variance_ann, self.log_variance_cnn = (_log_variance(start) if kernel else None for start in starts)
-        self.map_ann, self.map_cnn = (_identity_map(channels) if conv else nn.Identity() for _ in starts)
+        self.map_ann, self.map_cnn = (nn.Parameter(torch.eye(channels)) if conv else None for _ in starts)
         if recipe.cnn_side == "fixed":
-            self.map_cnn.requires_grad_(False)
-            if kernel:
-                self.log_variance_cnn.requires_grad_(False)
+            for each in (self.map_cnn, self.log_variance_cnn):
+                if each is not None:
+                    each.requires_grad_(False)
 
     def forward(self, ann, cnn):
         """Responses, float (N, C, H, W): ann = −Σ|x − f| and cnn = Σ x·f, or both after batch norm. A scalar."""
-        cnn = cnn.detach()
-        if self.log_variance_ann is not None:
-            ann = kernel_response(ann, self.log_variance_ann, self.limit)
-            cnn = kernel_response(cnn, self.log_variance_cnn, self.limit, sign=-1)
-        return functional.mse_loss(self.map_ann(ann), self.map_cnn(cnn))
+        exponents = [
+            None if each is None else sign / (2 * each.exp())
+            for each, sign in ((self.log_variance_ann, 1), (self.log_variance_cnn, -1))
+        ]
+        return MeanSquaredDifference.apply(ann, cnn.detach(), *exponents, self.map_ann, self.map_cnn, self.limit)
 
 
 class SelectivityMatch(Match):
-    """The sum of `squared_mmd` over the batch norms of all layers, or over the answers of blocks or of stages."""
+    """The sum of SquaredMmd over the batch norms of all layers, or over the answers of blocks or of stages."""
 
     def __init__(self, ann, cnn, recipe):
         super().__init__()
@@ -104,7 +107,7 @@ class SelectivityMatch(Match):
             self.watched = tuple(map(ann.batch_norm_of, ann.intermediate_layers()))
 
     def forward(self, ann, cnn):
-        return sum(squared_mmd(ann[name], cnn[name].detach()) for name in self.watched)
+        return sum(SquaredMmd.apply(ann[name], cnn[name].detach()) for name in self.watched)
 
 
 MATCHES = {"pkkd": FeatureMatch, "mmd": SelectivityMatch}
@@ -118,42 +121,6 @@ def layers_at(ann, place):
     return [f"{name}.{ann.get_submodule(name).last_layer}" for name in blocks]
 
 
-def kernel_response(response, log_variance, limit, sign=1):
-    """exp(sign·response / (2σ²)) with σ² = exp(log_variance), its argument clamped to ±limit."""
-    return _ClampedExponential.apply(response, sign / (2 * log_variance.exp()), limit)
-
-
-class _ClampedExponential(torch.autograd.Function):
-    """exp(clamp(x·k, ±limit)) in three passes over memory; where the clamp holds, nothing flows back."""
-
-    @staticmethod
-    def forward(ctx, x, k, limit):
-        """x: float (N, C, H, W); k: scalar tensor; limit: a number."""
-        y = (x * k).clamp_(-limit, limit).exp_()
-        ctx.save_for_backward(x, k, y)
-        ctx.limit = limit
-        return y
-
-    @staticmethod
-    def backward(ctx, grad):
-        """d/dx = k·y and d/dk = x·y inside the clamp."""
-        x, k, y = ctx.saved_tensors
-        inside = (grad * y).masked_fill_((x * k).abs_() > ctx.limit, 0)
-        of_k = (inside * x).sum().reshape(k.shape) if ctx.needs_input_grad[1] else None
-        return inside.mul_(k) if ctx.needs_input_grad[0] else None, of_k, None
-
-
-def squared_mmd(a, b):
-    """The squared maximum mean discrepancy of two samples' channels, averaged over the batch (Huang 2017).
-
-    a, b: float (N, C, H, W), C may differ. Each channel's map of H·W activations, divided by its L2 norm, is one
-    draw of a neuron's selectivity; the kernel is the polynomial (x·y)², of degree 2 without a constant:
-    mean k(a_i, a_j) + mean k(b_i, b_j) − 2 mean k(a_i, b_j) over all pairs of channels.
-    """
-    a, b = (functional.normalize(maps.float().flatten(2), dim=2) for maps in (a, b))
-    return _mean_kernel(a, a) + _mean_kernel(b, b) - 2 * _mean_kernel(a, b)
-
-
 def blended_loss(scores, labels, teacher_scores, alpha):
     """L_blend = CE(y, label) + α·CE(y, softmax(teacher)) (Xu 2020, section 3), averaged over the batch.
 
@@ -163,15 +130,5 @@ def blended_loss(scores, labels, teacher_scores, alpha):
     return functional.cross_entropy(scores, labels) + alpha * functional.cross_entropy(scores, soft)
 
 
-def _mean_kernel(a, b):
-    return (a @ b.transpose(1, 2)).square().mean()
-
-
 def _log_variance(start):
     return nn.Parameter(torch.tensor(log(start)))
-
-
-def _identity_map(channels):
-    conv = nn.Conv2d(channels, channels, 1, bias=False)
-    nn.init.dirac_(conv.weight)
-    return conv
