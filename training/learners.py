@@ -53,7 +53,7 @@ class Run:
     """A training run: the learners, where they compute, and how far they are.
 
     history: one row of loop.LOG_FIELDS for each epoch done. steps, losses: the batches done of the epoch under way,
-    and the sums over its images of the losses (student's, teacher's), float64 on the run's device.
+    and the sums over its images of the losses (student's, teacher's, match), float64 on the run's device.
     """
 
     recipe: object
@@ -97,10 +97,11 @@ def train_batch(run, batch):
     """One step of each learner from the weights both had before the batch.
 
     The teacher answers once: its own cross-entropy steps it, and its detached answers teach the student (Xu 2020,
-    section 3). A fixed teacher only answers. Returns the sums over this process's images of the student's and the
-    teacher's loss, float64 (2,) on the run's device, without waiting for that device.
+    section 3). A fixed teacher only answers. Returns the sums over this process's images of the student's loss, the
+    teacher's and the match, float64 (3,) on the run's device, without waiting for that device.
     """
-    teacher, teacher_scores, teacher_loss = run.teacher, None, torch.zeros((), device=run.place.device)
+    teacher, teacher_scores = run.teacher, None
+    teacher_loss = match = torch.zeros((), device=run.place.device)
     if teacher:
         with torch.set_grad_enabled(teacher.optimiser is not None), _precision(run):
             teacher_scores = teacher.network(batch.images)
@@ -109,21 +110,20 @@ def train_batch(run, batch):
             _step(run, teacher, teacher_loss, batch)
     with _precision(run):
         scores = run.student.network(batch.images)
-        loss = _mean_over_batch(lambda *pair: student_loss(run, *pair, teacher_scores), scores, batch.labels)
+        if run.student.match and len(batch):
+            match = run.student.match(run.student.recorder.responses, run.teacher.recorder.responses)
+        loss = _mean_over_batch(lambda *pair: student_loss(run, *pair, teacher_scores, match), scores, batch.labels)
     _step(run, run.student, loss, batch)
-    return torch.stack([loss.detach(), teacher_loss.detach()]).double() * len(batch)
+    return torch.stack([loss.detach(), teacher_loss.detach(), match.detach()]).double() * len(batch)
 
 
-def student_loss(run, scores, labels, teacher_scores):
+def student_loss(run, scores, labels, teacher_scores, match):
     """Cross-entropy, or L_blend where the teacher's scores count, plus β times the match (Xu 2020, section 3)."""
     if run.recipe.blends:
         loss = blended_loss(scores, labels, teacher_scores, run.recipe.alpha)
     else:
         loss = functional.cross_entropy(scores, labels)
-    if run.student.match:
-        middle = run.student.match(run.student.recorder.responses, run.teacher.recorder.responses)
-        loss = loss + run.recipe.beta * middle
-    return loss
+    return loss + run.recipe.beta * match if run.student.match else loss
 
 
 def _settled(run):

@@ -20,7 +20,7 @@ from training.parallel import Place
 from training.recipe import Recipe
 
 BEST, LAST, LOG = "best.pt", "last.pt", "epochs.csv"
-LOG_FIELDS = ("epoch", "lr", "loss", "teacher_loss", "val_top1", "teacher_val_top1")
+LOG_FIELDS = ("epoch", "lr", "loss", "teacher_loss", "match", "val_top1", "teacher_val_top1")
 EVALUATION_BATCH = 500
 
 
@@ -86,7 +86,7 @@ def train_epoch(run, training, validation, after_step=lambda: None, progress=Non
     recipe, place, progress = run.recipe, run.place, progress or Silence()
     lr = learning_rate(recipe, run.epoch)
     if not run.steps:
-        run.losses = torch.zeros(2, dtype=torch.float64, device=place.device)
+        run.losses = torch.zeros(3, dtype=torch.float64, device=place.device)
     for learner in run.learners:
         learner.network.train(learner.optimiser is not None)
         for group in learner.optimiser.param_groups if learner.optimiser else ():
@@ -100,7 +100,7 @@ def train_epoch(run, training, validation, after_step=lambda: None, progress=Non
         run.steps += 1
         progress.step(run, steps)
         after_step()
-    loss, teacher_loss = (run.losses / len(training)).tolist()
+    loss, teacher_loss, match = (run.losses / len(training)).tolist()
     run.steps = 0
     if not isfinite(loss):
         raise TrainingDivergedError(f"epoch {run.epoch + 1}: found a loss of {loss}, expected a finite number")
@@ -109,8 +109,15 @@ def train_epoch(run, training, validation, after_step=lambda: None, progress=Non
             batches = training.epoch_batches(recipe.batch_size, seed=recipe.seed, epoch=run.epoch, **_share(place))
             measure_batch_norms(learner.judged, islice(batches, BATCHES))
     accuracies = [top1(learner.judged, validation, place) for learner in run.learners]
-    values = (run.epoch + 1, lr, loss, teacher_loss, accuracies[0], accuracies[1] if run.teacher else None)
-    return dict(zip(LOG_FIELDS, values, strict=True))
+    return {
+        "epoch": run.epoch + 1,
+        "lr": lr,
+        "loss": loss,
+        "teacher_loss": teacher_loss if run.teacher else None,
+        "match": match if run.student.match else None,
+        "val_top1": accuracies[0],
+        "teacher_val_top1": accuracies[1] if run.teacher else None,
+    }
 
 
 def learning_rate(recipe, epoch):

@@ -110,7 +110,9 @@ def test_bad_input_is_one_line(run, arguments, message, tmp_path, monkeypatch, c
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("text", ["", "epoch,lr\n1,0.1\n", "epoch,lr,loss,teacher_loss,val_top1,teacher_val_top1\n"])
+@pytest.mark.parametrize(
+    "text", ["", "epoch,lr\n1,0.1\n", "epoch,lr,loss,teacher_loss,match,val_top1,teacher_val_top1\n"]
+)
 def test_a_log_of_another_kind_is_refused(text, tmp_path, monkeypatch, capsys):
     (tmp_path / loop.LOG).write_text(text)
     assert call(figures, monkeypatch, "curves", tmp_path, "-o", tmp_path / "c.png") == 2

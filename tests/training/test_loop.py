@@ -141,6 +141,27 @@ def test_the_teacher_learns_as_a_network_trained_alone_would():
     assert_same(run.teacher.network.state_dict(), alone.student.network.state_dict())
 
 
+@pytest.mark.parametrize(
+    ("method", "empty"), [("ann", {"teacher_loss", "match", "teacher_val_top1"}), ("kd", {"match"})]
+)
+def test_a_row_of_the_log_leaves_empty_what_the_run_does_not_have(method, empty):
+    training, validation = loop.load_training("digits", limit=100)
+    row = loop.train_epoch(learners.start(recipe(method), training), training, validation)
+    assert tuple(row) == loop.LOG_FIELDS
+    assert {name for name, value in row.items() if value is None} == empty
+
+
+def test_the_log_tells_the_match_without_its_weight():
+    training, validation = loop.load_training("digits", limit=100)
+    with_and_without = []
+    for beta in (0.0, 100.0):
+        run = learners.start(recipe("pkkd", beta=beta, batch_size=100), training)
+        with_and_without.append(loop.train_epoch(run, training, validation))
+    assert with_and_without[0]["match"] == with_and_without[1]["match"] > 0
+    difference = with_and_without[1]["loss"] - with_and_without[0]["loss"]
+    assert difference == pytest.approx(100 * with_and_without[0]["match"], rel=1e-5)
+
+
 def _copy_of(learner):
     training, _ = loop.load_training("digits", limit=200)
     network = learners.start(recipe("cnn"), training).student.network

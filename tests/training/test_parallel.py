@@ -109,7 +109,7 @@ def test_under_torchrun_one_process_writes_and_prints(tmp_path):
     loop.train(Recipe(epochs=1, limit=200, batch_size=91), tmp_path / "one")
     logs = [(tmp_path / name / loop.LOG).read_text().splitlines() for name in ("one", "two")]
     rows = [next(csv.DictReader(log)) for log in logs]
-    for name in ("loss", "teacher_loss"):
+    for name in ("loss", "teacher_loss", "match"):
         assert float(rows[1][name]) == pytest.approx(float(rows[0][name]), rel=1e-2)
 
 
