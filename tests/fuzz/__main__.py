@@ -3,8 +3,8 @@
     python -m tests.fuzz --files 50000 --seed 0 --jobs 2
     python -m tests.fuzz --seed 0 --only 1234
 
-A file is wrong that ends in a traceback, a crash, a hang (--seconds), memory beyond --memory GiB, another exit code, more
-than one line, half-written output, or a write outside its folder. Such files go to --keep, with what was seen.
+A file is wrong that ends in a traceback, a crash, a hang (--seconds), memory beyond --memory GiB, another exit code,
+more than one line, half-written output, or a write outside its folder. Such files go to --keep, with what was seen.
 """
 
 import argparse
@@ -57,9 +57,7 @@ class Worker:
                 continue
             if line is None:
                 if self.process.wait():
-                    yield from self.lost(
-                        f"crash: exit code {self.process.returncode}: {self.process.stderr.read()[-800:]}"
-                    )
+                    yield from self.lost(f"crash: exit code {self.process.returncode}: {self.last_words()}")
                 elif self.next < self.options.files:
                     self.start()
             elif line.startswith("{"):
@@ -72,14 +70,16 @@ class Worker:
         """The result of the file under way, whose process is no more; the next process goes on after it."""
         self.process.kill()
         if self.under_way is None:
-            raise SystemExit(f"a worker did not start: {self.process.stderr.read()[-800:]}")
-        yield (
-            self.under_way,
-            {"target": mutated(self.options.seed, self.under_way)[0], "problem": problem, "peak_mib": 0},
-        )
+            raise SystemExit(f"a worker did not start: {self.last_words()}")
+        target = mutated(self.options.seed, self.under_way)[0]
+        yield self.under_way, {"target": target, "problem": problem, "peak_mib": 0}
         self.next = self.under_way + self.step
         if self.next < self.options.files:
             self.start()
+
+    def last_words(self):
+        """The end of what the process wrote to stderr."""
+        return self.process.stderr.read()[-800:]
 
 
 def run(options):
@@ -102,10 +102,8 @@ def run(options):
     print(file=sys.stderr)
     for name, total in sorted(done.items()):
         print(f"{name:18} {total:7,} files, {problems[name]} wrong")
-    seconds = time.monotonic() - begun
-    print(
-        f"{done.total():,} files, {problems.total()} wrong; seed {options.seed}, {seconds:.0f} s, peak {peak} MiB a process"
-    )
+    took = f"{time.monotonic() - begun:.0f} s, peak {peak} MiB a process"
+    print(f"{done.total():,} files, {problems.total()} wrong; seed {options.seed}, {took}")
     return problems.total()
 
 

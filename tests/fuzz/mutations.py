@@ -145,9 +145,10 @@ def another(rng, field, value):
 
 def number_for(rng, field, value):
     """An integer near `value` or at an edge, within what the field can hold."""
-    found = value + int(rng.integers(-3, 4)) if rng.integers(2) else SIZES[rng.integers(len(SIZES))]
     if field.type == FieldDescriptor.TYPE_ENUM:
-        return abs(found) % 32
+        known = [each.number for each in field.enum_type.values]
+        return known[rng.integers(len(known))]
+    found = value + int(rng.integers(-3, 4)) if rng.integers(2) else SIZES[rng.integers(len(SIZES))]
     bits = 64 if field.cpp_type in (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64) else 32
     if field.cpp_type in (FieldDescriptor.CPPTYPE_UINT64, FieldDescriptor.CPPTYPE_UINT32):
         return int(np.clip(found, 0, 2**bits - 1))

@@ -76,7 +76,7 @@ def read_one(target, data, root, watch):
     folder = Path(tempfile.mkdtemp(dir=root))
     path = folder / target.name
     path.write_bytes(data)
-    before = {each for each in folder.rglob("*")}
+    before = set(folder.rglob("*"))
     out, err = io.StringIO(), io.StringIO()
     watch.found.clear()
     watch.on, failed = True, False
@@ -94,7 +94,7 @@ def read_one(target, data, root, watch):
         return "".join(traceback.format_exc().splitlines(keepends=True)[-12:])
     finally:
         watch.on = False
-        written = {each for each in folder.rglob("*")} - before
+        written = set(folder.rglob("*")) - before
         shutil.rmtree(folder, ignore_errors=True)
     if watch.found:
         return f"outside the output folder: {watch.found[:3]}"
@@ -135,8 +135,8 @@ def main():
     try:
         warm_up(root)
         for number in range(first, last, step):
-            name, data = mutated(seed, number)
             print(number, flush=True)
+            name, data = mutated(seed, number)
             problem = read_one(TARGETS[name], data, root, watch)
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
             print(json.dumps({"target": name, "problem": problem, "peak_mib": peak}), flush=True)
