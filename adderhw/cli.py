@@ -11,6 +11,7 @@ from rich.console import Console
 from adderhw.command_line import progress_bar, run_app
 from adderhw.errors import AdderHwError
 from adderhw.files import check_writable
+from adderhw.memory_limit import memory_limit
 
 PROGRAM = "python -m adderhw.simulate"
 EXAMPLES = f"""Examples:
@@ -70,6 +71,9 @@ def command(
     accumulate_all: Annotated[
         bool, typer.Option(help="Apply --accumulator-bits to convolution and linear layers too.")
     ] = False,
+    max_memory: Annotated[
+        str | None, typer.Option(help="Memory for activations, such as 2GiB; default: this machine's.")
+    ] = None,
 ) -> None:
     """Simulate an integer adder network bit for bit; tally its operations and price them."""
     from adderhw.report import page, summary, tables
@@ -99,6 +103,7 @@ def command(
             accumulator_bits=accumulator_bits,
             overflow=overflow,
             accumulate_all=accumulate_all,
+            max_memory=memory_limit(max_memory),
             progress=progress,
             command=shlex.join([*PROGRAM.split(), *sys.argv[1:]]),
         )

@@ -1,14 +1,18 @@
 """MNIST's IDX format, which Fashion-MNIST shares: big-endian sizes, then bytes, gzipped or not."""
 
 import gzip
+import io
 import struct
 import zlib
+from math import prod
 
 import numpy as np
 
 from adderhw.data_files import data_root, require_file, require_labels
 from adderhw.errors import DataError
 
+LARGEST = 1 << 28
+"""Bytes that a gzipped file may unpack to, more than five times the largest of MNIST."""
 HOMES = {"mnist": "MNIST (yann.lecun.com/exdb/mnist)", "fashion-mnist": "github.com/zalandoresearch/fashion-mnist"}
 
 
@@ -38,7 +42,7 @@ def read_array(path, dimensions, what):
     if len(content) < header or struct.unpack_from(">I", content)[0] != 0x0800 + dimensions:
         raise DataError(f"{path}: found another header, expected IDX bytes of {dimensions} dimension(s)")
     shape = struct.unpack_from(f">{dimensions}I", content, 4)
-    if len(content) - header != np.prod(shape, dtype=object):
+    if len(content) - header != prod(shape):
         raise DataError(f"{path}: found {len(content) - header} bytes of data, expected {'×'.join(map(str, shape))}")
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
@@ -47,9 +51,13 @@ def _content(path):
     if path.suffix != ".gz":
         return path.read_bytes()
     try:
-        return gzip.decompress(path.read_bytes())
+        with gzip.open(io.BytesIO(path.read_bytes())) as file:
+            content = file.read(LARGEST + 1)
     except (EOFError, OSError, zlib.error) as error:
         raise DataError(f"{path}: found a damaged gzip file ({error}), expected an IDX file") from error
+    if len(content) > LARGEST:
+        raise DataError(f"{path}: found more than {LARGEST >> 20} MiB when unpacked, expected an IDX file of images")
+    return content
 
 
 def _either(path):

@@ -12,13 +12,14 @@ from adderhw.errors import ModelError
 from adderhw.fixed import Format
 from adderhw.graph import Graph
 from adderhw.ops import OPS
-from adderhw.ops.base import DOMAIN, DOMAIN_VERSION, Node
+from adderhw.ops.base import DOMAIN, DOMAIN_VERSION, STORAGE_TYPES, Node
 from adderhw.ops.float_adder import FLOAT_OPS
 from adderhw.tensor import Tensor, integer_tensor
 
 ONNX_DOMAINS = ("", "ai.onnx")
 OPS_BY_ONNX = {(op.domain, op.name): op for op in OPS} | {("", op.standard): op for op in OPS if op.standard}
 FLOAT_NAMES = {"Conv", "Gemm", "MatMul", "BatchNormalization", "Relu", "Clip", "AveragePool", "GlobalAveragePool"}
+INPUT_TYPES = (TensorProto.FLOAT, *STORAGE_TYPES)
 EDGE_DEFAULTS = {"ConvInteger": ("auto_pad",), "MaxPool": ("auto_pad", "ceil_mode", "dilations", "storage_order")}
 
 
@@ -170,6 +171,9 @@ def input_of(value, formats):
     dims = [dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim]
     if None in dims[1:] or any(size is not None and size <= 0 for size in dims[1:]):
         raise ModelError(f"{where}: found shape {dims}, expected sizes above 0 after the batch axis")
+    if kind.elem_type not in INPUT_TYPES:
+        expected = ", ".join(TensorProto.DataType.Name(each).lower() for each in INPUT_TYPES)
+        raise ModelError(f"{where}: found element type {kind.elem_type}, expected one of {expected}")
     dtype = np.dtype(helper.tensor_dtype_to_np_dtype(kind.elem_type))
     if dtype.kind == "f":
         return Tensor(value.name, (None, *dims[1:]), dtype)

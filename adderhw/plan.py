@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from math import prod
 from time import perf_counter
 
 import numpy as np
@@ -11,6 +12,7 @@ from adderhw.errors import ModelError
 from adderhw.fixed import storage_dtype
 from adderhw.fusion import find_fusions
 from adderhw.kernels import Program, choose_path
+from adderhw.memory_limit import memory_limit
 from adderhw.ops import BY_NAME
 from adderhw.ops.base import EXACT, Node, RunOptions
 
@@ -39,11 +41,21 @@ class Plan:
     path: kernel path, None for the fastest here. accumulator: the adder layers' Accumulator (of every layer
     with accumulate_all). keep_all: every tensor is computed and kept, so nothing is fused. threads: images are
     shared between so many threads; a batch of fewer images shares the rows of each layer. timed: steps are run one
-    by one from Python and their times kept (see seconds), which costs about a microsecond a step.
+    by one from Python and their times kept (see seconds), which costs about a microsecond a step. max_memory: bytes
+    that activations may take, this machine's memory if None; a pass that needs more raises ModelError beforehand.
     """
 
     def __init__(
-        self, graph, *, path=None, accumulator=EXACT, accumulate_all=False, keep_all=False, threads=1, timed=False
+        self,
+        graph,
+        *,
+        path=None,
+        accumulator=EXACT,
+        accumulate_all=False,
+        keep_all=False,
+        threads=1,
+        timed=False,
+        max_memory=None,
     ):
         self.graph = graph
         self.options = RunOptions(choose_path(path), accumulator, accumulate_all)
@@ -51,6 +63,7 @@ class Plan:
         self.kept = tuple(name for name in self.kept if graph.tensors[name].value is None)
         self.fused = not keep_all
         self.threads, self.timed = threads, timed
+        self.max_memory = memory_limit() if max_memory is None else max_memory
         self.steps = tuple(self._steps())
         self.offsets, self.image_bytes = lay_out(self.steps, self.kept)
         self.workers = [Worker(self) for _ in range(threads)]
@@ -91,6 +104,15 @@ class Plan:
             done = list(self.pool.map(Worker.run, self.workers, shares, [1] * sharing))
             parts = [done[at % sharing][at // sharing] for at in range(len(pieces))]
         return parts[0] if len(parts) == 1 else {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+
+    def check_memory(self, images):
+        """Raises ModelError where the activations of passes of so many images, one a thread, exceed max_memory."""
+        needed = images * self.image_bytes * len(self.workers)
+        if needed > self.max_memory:
+            raise ModelError(
+                f"activations of {images} image(s) in {len(self.workers)} thread(s): found {needed:,} bytes, "
+                f"expected at most {self.max_memory:,} (fewer threads, a smaller batch, or --max-memory)"
+            )
 
     def stats(self, node):
         """[largest, overflows] of an adder layer's exact sums so far; [largest, smallest, overflows] of signed ones."""
@@ -149,6 +171,7 @@ class Worker:
     def _bind(self, images, threads):
         """(inputs, programs, kept) of a pass: views in ONNX layout to write and to read, and what runs between."""
         plan = self.plan
+        plan.check_memory(images)
         if len(self.arena) < images * plan.image_bytes + ALIGNMENT:
             self.arena = np.empty(images * plan.image_bytes + ALIGNMENT, np.uint8)
             self.bound.clear()
@@ -174,7 +197,7 @@ class Worker:
 
     def _view(self, step, start, images):
         shape = (images, *step.shape)
-        stop = start + int(np.prod(shape)) * step.dtype.itemsize
+        stop = start + prod(shape) * step.dtype.itemsize
         return self.arena[start:stop].view(step.dtype).reshape(shape)
 
 
@@ -184,7 +207,7 @@ def lay_out(steps, kept):
     offsets, live = {}, []
     for i, step in enumerate(steps):
         live = [entry for entry in live if entry[2] >= i]
-        size = -(-int(np.prod(step.shape)) * step.dtype.itemsize // ALIGNMENT) * ALIGNMENT
+        size = -(-prod(step.shape) * step.dtype.itemsize // ALIGNMENT) * ALIGNMENT
         start = 0
         for other_start, other_stop, _ in sorted(live):
             if start + size <= other_start:
@@ -192,7 +215,7 @@ def lay_out(steps, kept):
             start = max(start, other_stop)
         offsets[step.output] = start
         live.append((start, start + size, max(last.get(step.output, i), i)))
-    most = max(offsets[step.output] + int(np.prod(step.shape)) * step.dtype.itemsize for step in steps)
+    most = max(offsets[step.output] + prod(step.shape) * step.dtype.itemsize for step in steps)
     return offsets, -(-most // ALIGNMENT) * ALIGNMENT
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from adderhw import datasets
+from adderhw.array_files import read_arrays
 from adderhw.errors import DataError, ModelError
 
 ARRAY_SUFFIXES = (".npy", ".npz")
@@ -66,11 +67,11 @@ def without(samples, path, limit):
 
 def read_indices(path, split, count):
     """int64 indices below `count` (None: any) from the array `split` of an .npz file; raises DataError for another."""
-    try:
-        with np.load(path) as arrays:
-            indices = arrays[split]
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: found {error}, expected an .npz with an array {split!r}") from error
+    loaded = read_arrays(path)
+    if isinstance(loaded, np.ndarray) or split not in loaded:
+        found = "one array" if isinstance(loaded, np.ndarray) else f"arrays {sorted(loaded)}"
+        raise DataError(f"{path}: found {found}, expected an .npz with an array {split!r}")
+    indices = loaded[split]
     within = indices.ndim == 1 and indices.dtype.kind in "iu" and (indices >= 0).all()
     if not within or (count is not None and (indices >= count).any()):
         most = "" if count is None else f" to {count - 1}"
@@ -80,20 +81,12 @@ def read_indices(path, split, count):
 
 def from_file(path, limit):
     """Samples from an array file; `x` and `y` in an .npz, x alone in an .npy. Never unpickles."""
-    try:
-        loaded = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise DataError(f"{path}: found no such file, expected a .npy or .npz array file") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(
-            f"{path}: found no readable array file ({error}), expected .npy or .npz without objects"
-        ) from None
+    loaded = read_arrays(path)
     if isinstance(loaded, np.ndarray):
         return Samples(path.name, None, loaded[:limit], None)
-    with loaded:
-        if "x" not in loaded:
-            raise DataError(f"{path}: found arrays {sorted(loaded)}, expected x (images) and optionally y (labels)")
-        x, y = loaded["x"][:limit], loaded["y"][:limit] if "y" in loaded else None
+    if "x" not in loaded:
+        raise DataError(f"{path}: found arrays {sorted(loaded)}, expected x (images) and optionally y (labels)")
+    x, y = loaded["x"][:limit], loaded["y"][:limit] if "y" in loaded else None
     if y is not None and (y.ndim != 1 or len(y) != len(x) or y.dtype.kind not in "iu"):
         raise DataError(f"{path}: found y of {y.dtype} and shape {list(y.shape)}, expected {len(x)} integer labels")
     return Samples(path.name, None, x, None if y is None else y.astype(np.int64))

@@ -69,6 +69,7 @@ def simulate(
     accumulator_bits=0,
     overflow="wrap",
     accumulate_all=False,
+    max_memory=None,
     progress=None,
     command=None,
 ):
@@ -82,7 +83,7 @@ def simulate(
     accelerator: name or path of a described accelerator, whose memory traffic is counted and priced too.
     check: 'ort' compares every tensor with onnxruntime. trace: folder for every tensor as .npy.
     accumulator_bits, overflow: simulate adder accumulators of that width that 'wrap' or 'saturate' (0: wide enough);
-    accumulate_all: also those of convolutions.
+    accumulate_all: also those of convolutions. max_memory: bytes for activations (see Plan).
     progress: called with (images done, images in all). command: how to reproduce, for the report.
     Raises AdderHwError subclasses for everything that does not fit.
     """
@@ -102,6 +103,7 @@ def simulate(
         accumulate_all=accumulate_all,
         keep_all=bool(check or trace),
         threads=threads,
+        max_memory=max_memory,
     )
     warm_up(plan, samples)
     compile_seconds = perf_counter() - started

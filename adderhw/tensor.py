@@ -1,6 +1,7 @@
 """A tensor of the graph as it is known before anything runs: shape, dtype, format and exact integer range."""
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -33,7 +34,7 @@ class Tensor:
     @property
     def elements(self):
         """Elements per image (per parameter: in all)."""
-        return int(np.prod([size for size in self.shape if size is not None], dtype=np.int64))
+        return prod(size for size in self.shape if size is not None)
 
     @property
     def lowest(self):

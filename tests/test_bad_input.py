@@ -102,6 +102,14 @@ def test_an_unknown_attribute(refused, tmp_path):
     refused(changed(tmp_path, change), words=["'adder'", "auto_pad"])
 
 
+@pytest.mark.parametrize("kind", [-1, 8, 11, 16, 99])
+def test_an_input_of_another_type(refused, tmp_path, kind):
+    def change(model):
+        model.graph.input[0].type.tensor_type.elem_type = kind
+
+    refused(changed(tmp_path, change), words=["input 'image'", f"element type {kind}", "float, "])
+
+
 def test_a_float_model_is_told_to_be_quantised(refused, tmp_path):
     refused(models.save(models.float_model(), tmp_path / "f.onnx"), words=["AdderConv", "quantise it first"])
 

@@ -1,6 +1,7 @@
 """MaxPoolInteger and SumPool: the exact halves of max and average pooling."""
 
 from functools import partial
+from math import prod
 
 import numpy as np
 
@@ -109,7 +110,7 @@ class SumPool(Op):
         (x,) = args
         integer_input(node, x)
         kernel, *_, out_hw = pool_geometry(node, x)
-        low, high = x.low * int(np.prod(kernel)), x.high * int(np.prod(kernel))
+        low, high = x.low * prod(kernel), x.high * prod(kernel)
         if max(-low.min(), high.max()) >= 1 << 24:
             node.fail(f"a window sum from {low.min()} to {high.max()}", "a magnitude below 2^24 (overflowing bound)")
         dtype = sum_type(node, int(low.min()), int(high.max()))
@@ -128,5 +129,5 @@ class SumPool(Op):
 
     def work(self, node, args, out, options):
         """An accumulation per element of each window."""
-        taps = out.elements * int(np.prod(node.attributes["kernel_shape"]))
+        taps = out.elements * prod(node.attributes["kernel_shape"])
         return other_work(node, out, {event("add", out.format.bits): taps})

@@ -1,5 +1,7 @@
 """Flatten and Reshape: the same integers in another shape, at no cost in hardware."""
 
+from math import prod
+
 import numpy as np
 
 from adderhw.kernels import copy_step
@@ -56,10 +58,10 @@ class Reshape(Flatten):
         sizes = [int(v) for v in parameter(node, shape, "shape")]
         rest = [x.shape[i] if v == 0 and i < len(x.shape) else v for i, v in enumerate(sizes)][1:]
         if -1 in rest:
-            known = int(np.prod([v for v in rest if v != -1], dtype=np.int64))
+            known = prod(v for v in rest if v != -1)
             rest[rest.index(-1)] = x.elements // max(known, 1)
         keeps = bool(sizes) and (sizes[0] == 0 or (sizes[0] == -1 and -1 not in sizes[1:]))
-        if not keeps or len(rest) not in (1, 3) or min(rest) < 1 or np.prod(rest) != x.elements:
+        if not keeps or len(rest) not in (1, 3) or min(rest) < 1 or prod(rest) != x.elements:
             node.fail(f"shape {sizes} for an image of {x.elements} elements", "[0 or -1, …] that keeps the batch axis")
         return reshaped(node, x, tuple(rest))
 

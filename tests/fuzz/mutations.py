@@ -1,0 +1,155 @@
+"""Broken copies of a file: bytes changed blindly, or one field of an ONNX model changed where a reader will meet it."""
+
+import numpy as np
+import onnx
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import DecodeError
+
+SIZES = (-1, 0, 1, 2, 3, 7, 64, 255, 256, 65_537, 2**31 - 1, 2**31, 2**40, 2**63 - 1, -(2**63))
+NUMBERS = (0.0, -1.0, 1e-45, 1e38, float("inf"), float("-inf"), float("nan"))
+TEXTS = ("", "x", "../x", "/etc/hostname", "\x00", "é" * 200, "<script>alert(1)</script>", "{}", "[", "NaN", "1e999")
+TOKENS = (
+    b"-1",
+    b"0",
+    b"1e308",
+    b"nan",
+    b"inf",
+    b"[]",
+    b"{}",
+    b'""',
+    b"true",
+    b"999999999999",
+    b"\n",
+    b"=",
+    b"[[",
+    b"'",
+)
+
+
+def mutate_bytes(rng, data):
+    """`data` after one to four blind changes."""
+    data = bytearray(data)
+    for _ in range(int(rng.integers(1, 5))):
+        data = BYTE_CHANGES[rng.integers(len(BYTE_CHANGES))](rng, data)
+    return bytes(data)
+
+
+def flip(rng, data):
+    """One bit of `data`, or one byte, is another."""
+    if data:
+        at = rng.integers(len(data))
+        data[at] ^= 1 << int(rng.integers(8)) if rng.integers(2) else int(rng.integers(1, 256))
+    return data
+
+
+def cut(rng, data):
+    """A part is missing, often all that follows."""
+    first = int(rng.integers(len(data) + 1))
+    last = len(data) if rng.integers(2) else first + int(rng.integers(1, 64))
+    return data[:first] + data[last:]
+
+
+def insert(rng, data):
+    """A few bytes, or a word that means something to a parser, come in between."""
+    at = int(rng.integers(len(data) + 1))
+    new = TOKENS[rng.integers(len(TOKENS))] if rng.integers(2) else rng.bytes(int(rng.integers(1, 16)))
+    return data[:at] + new + data[at:]
+
+
+def overwrite(rng, data):
+    """A word, or the largest numbers there are, in place of what was there."""
+    at = int(rng.integers(len(data) + 1))
+    new = TOKENS[rng.integers(len(TOKENS))] if rng.integers(2) else b"\xff" * int(rng.integers(1, 10))
+    return data[:at] + new + data[at + len(new) :]
+
+
+def repeat(rng, data):
+    """A part comes twice."""
+    first = int(rng.integers(len(data) + 1))
+    last = first + int(rng.integers(1, 256))
+    return data[:last] + data[first:last] + data[last:]
+
+
+def swap_lines(rng, data):
+    """Two lines of a text change places, or one goes."""
+    lines = bytes(data).split(b"\n")
+    a, b = rng.integers(len(lines), size=2)
+    lines[a], lines[b] = lines[b], lines[a]
+    if rng.integers(2):
+        del lines[a]
+    return bytearray(b"\n".join(lines))
+
+
+BYTE_CHANGES = (flip, flip, cut, insert, overwrite, repeat, swap_lines)
+
+
+def mutate_model(rng, data):
+    """The bytes of an ONNX model after one to three changes of fields; blind changes of what is no model."""
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except DecodeError:
+        return mutate_bytes(rng, data)
+    for _ in range(int(rng.integers(1, 4))):
+        change_field(rng, model)
+    return model.SerializeToString()
+
+
+def change_field(rng, message, depth=0):
+    """Walks down to a random field that is set, and changes, clears, repeats or moves its value."""
+    fields = [each for each in message.ListFields() if each[0].name != "doc_string"]
+    if not fields:
+        return
+    field, value = fields[rng.integers(len(fields))]
+    is_message, repeated = field.type == FieldDescriptor.TYPE_MESSAGE, field.is_repeated
+    if repeated and rng.integers(6) == 0:
+        rearrange(rng, value)
+    elif is_message and (depth < 1 or rng.integers(8)):
+        change_field(rng, value[rng.integers(len(value))] if repeated else value, depth + 1)
+    elif is_message:
+        message.ClearField(field.name)
+    elif repeated:
+        at = int(rng.integers(len(value)))
+        value[at] = another(rng, field, value[at])
+    elif rng.integers(8) == 0:
+        message.ClearField(field.name)
+    else:
+        setattr(message, field.name, another(rng, field, value))
+
+
+def rearrange(rng, values):
+    """An item of a repeated field goes, comes twice, or comes at another place."""
+    items, at = list(values), int(rng.integers(len(values)))
+    kind = rng.integers(3)
+    item = items[at] if kind == 1 else items.pop(at)
+    if kind:
+        items.insert(int(rng.integers(len(items) + 1)), item)
+    del values[:]
+    values.extend(items)
+
+
+def another(rng, field, value):
+    """A value of a field's type that is not, or hardly, what was there."""
+    if isinstance(value, bytes):
+        return mutate_bytes(rng, value)
+    if isinstance(value, str):
+        if rng.integers(2):
+            return TEXTS[rng.integers(len(TEXTS))]
+        return mutate_bytes(rng, value.encode()).decode(errors="replace")
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, float):
+        return float(NUMBERS[rng.integers(len(NUMBERS))])
+    return number_for(rng, field, value)
+
+
+def number_for(rng, field, value):
+    """An integer near `value` or at an edge, within what the field can hold."""
+    if field.type == FieldDescriptor.TYPE_ENUM:
+        known = [each.number for each in field.enum_type.values]
+        return known[rng.integers(len(known))]
+    found = value + int(rng.integers(-3, 4)) if rng.integers(2) else SIZES[rng.integers(len(SIZES))]
+    bits = 64 if field.cpp_type in (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64) else 32
+    if field.cpp_type in (FieldDescriptor.CPPTYPE_UINT64, FieldDescriptor.CPPTYPE_UINT32):
+        return int(np.clip(found, 0, 2**bits - 1))
+    return max(-(2 ** (bits - 1)), min(found, 2 ** (bits - 1) - 1))
