@@ -120,8 +120,8 @@ def run_job(job, vectors, simulator, designs, limit, lanes, self_test):
 def print_table(comparisons, what, simulator):
     """Prints a row for each layer and their total."""
     images = f"{comparisons[0].images} images"
-    title = f"{what}, {images}: adder_array in {simulator} against the simulator"
-    table = Table(title=title, title_justify="left", title_style="", box=None, pad_edge=False)
+    print(f"{what}, {images}: adder_array in {simulator} against the simulator")
+    table = Table(box=None, pad_edge=False)
     for heading, justify in HEADINGS.items():
         table.add_column(heading, justify=justify, overflow="fold")
     for c in comparisons:

@@ -1,8 +1,9 @@
 """Tables of area, cells and logic depth from synthesis: made, read, and looked up at the widths of a layer."""
 
 import json
+import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
@@ -111,9 +112,23 @@ def load_table(name_or_path=DEFAULT_LIBRARY):
         table = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise AdderHwError(f"{file}: found {error}, expected a table of areas") from None
+    check_table(table, file)
+    return {**table, "name": text}
+
+
+def check_table(table, file):
+    """Raises AdderHwError unless `table` is one of schema 2 with whole rows."""
     if not isinstance(table, dict) or table.get("schema") != SCHEMA:
         raise AdderHwError(f"{file}: found no schema {SCHEMA}, expected a table of areas")
-    return {**table, "name": text}
+    for field in ("tool", "library", "area_unit", "depth_unit"):
+        if not isinstance(table.get(field), str):
+            raise AdderHwError(f"{file}: {field}: found {table.get(field)!r}, expected a text")
+    names = {field.name for field in fields(Area)}
+    for number, row in enumerate(table.get("areas") or [None]):
+        if not isinstance(row, dict) or row.keys() != names:
+            raise AdderHwError(f"{file}: areas[{number}]: found {row!r}, expected the fields {', '.join(sorted(names))}")
+        if isinstance(row["area"], bool) or not isinstance(row["area"], int | float) or not 0 < row["area"] < math.inf:
+            raise AdderHwError(f"{file}: areas[{number}].area: found {row['area']!r}, expected a number above 0")
 
 
 def table_text(table):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+DEFAULT_LANES = 16  # of adder_array
 TREE_TAPS = 8
 M_BITS = 14  # of a requantisation's multiplier, as quant chooses it for 8 bits: 13 and a sign
 SHIFT_ADD_DIGITS = 3
@@ -61,12 +62,13 @@ def same(bits):
 
 
 ADDER = Element("adder, subtractor and inversion", "adder_pe", element(same, FORM=1))
+SATURATING_ADDER = Element("adder, saturating", "adder_pe", element(same, FORM=1, SATURATE=1))
 MULTIPLY_ACCUMULATE = Element("multiply-accumulate", "mac_pe", element(lambda bits: 2 * bits))
 XNOR = Element("XNOR and popcount", "xnor_pe", element(lambda bits: 1), taps=lambda bits: bits)
 ELEMENTS = (
     ADDER,
     Element("adder, two subtractors", "adder_pe", element(same, FORM=0)),
-    Element("adder, saturating", "adder_pe", element(same, FORM=1, SATURATE=1)),
+    SATURATING_ADDER,
     MULTIPLY_ACCUMULATE,
     XNOR,
     Element(

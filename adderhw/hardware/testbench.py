@@ -8,7 +8,6 @@ from jinja2 import Environment, StrictUndefined
 from adderhw.fixed import Format, Rounding
 from adderhw.hardware.layers import Requantisation
 
-DEFAULT_LANES = 16
 TEMPLATE = "testbench.sv.j2"
 
 

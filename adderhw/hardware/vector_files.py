@@ -13,9 +13,10 @@ import numpy as np
 from adderhw import rtl
 from adderhw.errors import AdderHwError
 from adderhw.fixed import Format
+from adderhw.hardware.elements import DEFAULT_LANES
 from adderhw.hardware.hex_files import digit_codes, hex_text
 from adderhw.hardware.layers import adder_layers
-from adderhw.hardware.testbench import DEFAULT_LANES, all_testbenches, layer_testbench, module_name
+from adderhw.hardware.testbench import all_testbenches, layer_testbench, module_name
 from adderhw.kernels import Accumulator, adder_conv, pack_adder_conv
 from adderhw.plan import Plan
 from adderhw.samples import open_samples
