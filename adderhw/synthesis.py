@@ -88,7 +88,7 @@ def print_side_by_side(result):
     """Prints |x − w|, x·w and XNOR beside each other, with the ratios that papers publish."""
     from adderhw.hardware.areas import side_by_side
 
-    print(f"\narea / cells / depth, each with an accumulator of 2^{HEADROOM} taps; XNOR takes as many taps a clock as bits")
+    print(f"\narea / cells / depth, accumulators of 2^{HEADROOM} taps; XNOR takes as many taps a clock as bits")
     shown = Table(box=None, pad_edge=False)
     for heading in ("bits", "|x-w| + acc", "x*w + acc", "xnor + popcount", "|x-w| / x*w", "xnor / x*w"):
         shown.add_column(heading, justify="right")

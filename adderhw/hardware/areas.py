@@ -92,11 +92,12 @@ def synthesise_all(liberty, bits=BITS, headrooms=HEADROOMS, threads=1, progress=
             areas.append(asdict(area))
             if progress:
                 progress(len(areas), len(wanted))
+    known = {path.name for path in LIBRARIES.values()}
     return {
         "schema": SCHEMA,
         "tool": run(["yosys", "-V"]).strip(),
         "library": Path(liberty).name,
-        "area_unit": "µm²" if Path(liberty).name in {path.name for path in LIBRARIES.values()} else "the library's unit",
+        "area_unit": "µm²" if Path(liberty).name in known else "the library's unit",
         "depth_unit": "cells in a row on the longest path between registers or ports",
         "areas": areas,
     }
@@ -123,10 +124,10 @@ def check_table(table, file):
     for field in ("tool", "library", "area_unit", "depth_unit"):
         if not isinstance(table.get(field), str):
             raise AdderHwError(f"{file}: {field}: found {table.get(field)!r}, expected a text")
-    names = {field.name for field in fields(Area)}
+    names = [field.name for field in fields(Area)]
     for number, row in enumerate(table.get("areas") or [None]):
-        if not isinstance(row, dict) or row.keys() != names:
-            raise AdderHwError(f"{file}: areas[{number}]: found {row!r}, expected the fields {', '.join(sorted(names))}")
+        if not isinstance(row, dict) or list(row) != names:
+            raise AdderHwError(f"{file}: areas[{number}]: found {row!r}, expected the fields {', '.join(names)}")
         if isinstance(row["area"], bool) or not isinstance(row["area"], int | float) or not 0 < row["area"] < math.inf:
             raise AdderHwError(f"{file}: areas[{number}].area: found {row['area']!r}, expected a number above 0")
 

@@ -53,7 +53,8 @@ def _corrupt_kind(simulation, kind, suffix, corrupt, notice):
         for entry in entries.values():
             corrupt(Path(copy) / entry[suffix], entry, simulation.vectors)
         by, noticed = notice(simulation, copy, entries)
-        hashed = {name for name, e in entries.items() if _refuses(check_file, Path(copy) / e[suffix], e[f"{suffix}_sha256"])}
+        digests = {name: (Path(copy) / entry[suffix], entry[f"{suffix}_sha256"]) for name, entry in entries.items()}
+        hashed = {name for name, arguments in digests.items() if _refuses(check_file, *arguments)}
     missed = [entry[suffix] for name, entry in entries.items() if name not in hashed & noticed.keys()]
     first = next(iter(noticed.values()), "nothing")
     return Corruption(f"{kind}.{suffix}", len(entries), f"{by}, SHA-256", first, missed)

@@ -32,6 +32,7 @@ def layer_testbench(layer, folder, images, lanes):
         out_h=out_h,
         out_w=out_w,
         taps=layer.weight[0].size,
+        limit=2 * layer.taps + 1000,
         zero_point=layer.zero_point & ((1 << layer.operands.bits) - 1),
         requantise=requantise,
         has_outputs=layer.requantise is not None,

@@ -5,8 +5,8 @@ from adderhw.hardware.areas import area_of
 from adderhw.hardware.elements import ADDER, DEFAULT_LANES, MULTIPLY_ACCUMULATE, SATURATING_ADDER
 
 ASSUMPTIONS = (
-    "Area of processing elements alone: |x − w| or x · w with its accumulator, at each layer's own widths. Requantisation, "
-    "memories, wires, control and clock are not in it; no power is claimed. Between two accumulators that were "
+    "Area of processing elements alone: |x − w| or x · w with its accumulator, at each layer's own widths. "
+    "Requantisation, memories, wires, control and clock are not in it; no power is claimed. Between two accumulators that were "
     "synthesised the area is interpolated, and says so."
 )
 
@@ -91,15 +91,16 @@ def area_lines(document):
     if ratios:
         yield f"area of the CNN's multiply-accumulate element over it: {_span(ratios, '.2f')} ×"
     if array["adder"]:
+        widths = f"{array['bits']} bits with accumulators of {array['accumulator_bits']}"
         yield (
-            f"area of {array['elements']} adder elements ({array['title']}) of {array['bits']} bits with accumulators of "
-            f"{array['accumulator_bits']}: {array['elements_area']:,.0f} {unit}; elements alone, no power is claimed"
+            f"area of {array['elements']} adder elements ({array['title']}) of {widths}: "
+            f"{array['elements_area']:,.0f} {unit}; elements alone, no power is claimed"
         )
     reasons = dict.fromkeys(reason for layer in layers for reason in layer["missing"])
     yield from (f"no area: {reason}" for reason in reasons)
 
 
 def _span(values, form):
-    """'5,9 to 7,5' or one figure where both are printed the same."""
+    """'5,932 to 7,002', or one figure where both are printed the same."""
     low, high = (format(end(values), form) for end in (min, max))
     return low if low == high else f"{low} to {high}"

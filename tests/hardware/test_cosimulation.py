@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 
 import numpy as np
 import pytest
@@ -147,7 +148,7 @@ def test_a_mismatch_is_named_and_the_exit_code_is_1(tmp_path, capsys, monkeypatc
     with pytest.raises(SystemExit) as done:
         cosim.main()
     assert done.value.code == 1
-    assert "mismatch: blocks.2.shortcut.0 accumulators element 0: expected" in capsys.readouterr().err
+    assert "mismatch: blocks.2.shortcut.0 accumulators element 0 [0, 0, 0, 0]: expected" in capsys.readouterr().err
 
 
 def test_vectors_do_not_overwrite_and_leave_nothing_behind(tmp_path):
@@ -176,7 +177,7 @@ def test_a_design_of_ones_own_takes_the_place_of_a_module(tmp_path):
         with Simulation(tmp_path / "vectors", "iverilog", [design]) as simulation:
             ((comparison,), first) = simulation.run()
         assert (comparison.mismatches > 0) == (mismatches > 0)
-    assert first[0].startswith("blocks.2.shortcut.0 accumulators element 0: expected ")
+    assert first[0].startswith("blocks.2.shortcut.0 accumulators element 0 [0, 0, 0, 0]: expected ")
 
 
 def test_a_design_that_replaces_nothing_is_one_line(tmp_path):
@@ -211,6 +212,63 @@ def test_what_ships_is_every_digits_layer_and_16_32_and_64_channels_of_ann_20():
     assert [layer.weight.shape[:2] for layer in cifar] == [(16, 16), (32, 32), (64, 64)]
     assert {(job.accumulator_bits, job.overflow) for job in SHIPPED_JOBS} >= {(12, "wrap"), (12, "saturate")}
     assert len(SHIPPED_JOBS) == 6
+
+
+def test_the_networks_that_ship_run_exact_and_narrow_and_are_added_up(capsys, monkeypatch):
+    jobs = [job._replace(layers=("blocks.2.shortcut.0",)) for job in SHIPPED_JOBS if job.data == "digits"]
+    jobs[1:] = [job._replace(accumulator_bits=11) for job in jobs[1:]]
+    monkeypatch.setattr("adderhw.hardware.shipped.SHIPPED_JOBS", jobs)
+    monkeypatch.setattr("sys.argv", ["cosim", "--shipped", "--limit", "1", "--simulator", "iverilog"])
+    with pytest.raises(SystemExit) as done:
+        cosim.main()
+    printed = capsys.readouterr().out
+    assert done.value.code == 0
+    assert [word for word in ("12 exact", "11 wrap", "11 saturate") if word in printed] == [
+        "12 exact",
+        "11 wrap",
+        "11 saturate",
+    ]
+    overflows = re.search(
+        r"all: 1,536 accumulators and 1,536 outputs compared, (.*) overflows in hardware, (.*) in the simulator, 0 mismat",
+        printed,
+    )
+    assert overflows[1] == overflows[2] != "0"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["model.onnx", "--shipped"], "call: found MODEL and --shipped, expected one of them"),
+        (["--shipped", "--data", "cifar10"], "call: found --shipped with data, layers or accumulators, expected it"),
+        (["--vectors", "none", "--shipped"], "call: found --vectors and --shipped, expected one of them"),
+    ],
+)
+def test_options_that_contradict_each_other_are_one_line(capsys, monkeypatch, arguments, message):
+    monkeypatch.setattr("sys.argv", ["cosim", *arguments])
+    with pytest.raises(SystemExit) as done:
+        cosim.main()
+    assert done.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: {message}")
+
+
+def test_an_array_that_leaves_a_sum_out_or_never_ends_is_a_mismatch(tmp_path):
+    folder = tmp_path / "vectors"
+    write_vectors(adderhw.load(), folder, limit=1, layers=["blocks.2.shortcut.0"])
+    testbench = folder / "layers" / "blocks.2.shortcut.0" / "testbench.sv"
+    testbench.write_text(testbench.read_text().replace("LIMIT = 17384", "LIMIT = 800"))
+    source = (folder / "rtl" / "adder_array.sv").read_text()
+    twice = source.replace("sums_position <= row * OUT_WIDTH + column;", "sums_position <= 1;")
+    endless = source.replace("if (row == OUT_HEIGHT - 1) running <= 1'b0;", "if (row == OUT_HEIGHT - 1) row <= 0;")
+    found = {}
+    for name, text in (("twice", twice), ("endless", endless)):
+        assert text != source
+        (tmp_path / f"{name}.sv").write_text(text)
+        with Simulation(folder, "iverilog", [tmp_path / f"{name}.sv"]) as simulation:
+            ((comparison,), first) = simulation.run()
+        assert comparison.mismatches > 0
+        found[name] = " ".join(first)
+    assert "accumulators: expected 512 of them, found 32" in found["twice"]
+    assert "busy: expected 0 after 800 clocks, found 1" in found["endless"]
 
 
 @needs("verilator")
