@@ -6,8 +6,8 @@ from adderhw.hardware.elements import ADDER, DEFAULT_LANES, MULTIPLY_ACCUMULATE,
 
 ASSUMPTIONS = (
     "Area of processing elements alone: |x − w| or x · w with its accumulator, at each layer's own widths. "
-    "Requantisation, memories, wires, control and clock are not in it; no power is claimed. Between two accumulators that were "
-    "synthesised the area is interpolated, and says so."
+    "Requantisation, memories, wires, control and clock are not in it; no power is claimed. Between two accumulators "
+    "that were synthesised the area is interpolated, and says so."
 )
 
 

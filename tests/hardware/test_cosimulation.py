@@ -229,7 +229,7 @@ def test_the_networks_that_ship_run_exact_and_narrow_and_are_added_up(capsys, mo
         "11 saturate",
     ]
     overflows = re.search(
-        r"all: 1,536 accumulators and 1,536 outputs compared, (.*) overflows in hardware, (.*) in the simulator, 0 mismat",
+        r"all: 1,536 accumulators and 1,536 outputs compared, (.*) overflows in hardware, (.*) in the simulator, 0 m",
         printed,
     )
     assert overflows[1] == overflows[2] != "0"
