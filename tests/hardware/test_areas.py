@@ -1,12 +1,14 @@
 """Synthesis of one element, the tables that ship, and areas at the widths of a layer."""
 
 import json
+import shutil
 import sys
 
 import pytest
 
 from adderhw import synthesis
 from adderhw.errors import AdderHwError
+from adderhw.hardware import areas
 from adderhw.hardware.areas import (
     HEADROOMS,
     LIBRARIES,
@@ -117,6 +119,22 @@ def test_the_table_prints_rows_and_the_comparison_and_is_written_as_it_was_read(
     assert "-65.5 %" in printed
     rows = [row for row in load_table()["areas"] if row["bits"] == 8]
     assert load_table(path)["areas"] == rows
+
+
+@needs("yosys")
+@needs_library
+def test_a_library_of_ones_own_makes_a_table_that_the_simulator_takes(tmp_path, monkeypatch):
+    mine = tmp_path / "mine.lib"
+    shutil.copyfile(find_liberty(), mine)
+    path = tmp_path / "mine.json"
+    monkeypatch.setattr(areas, "ELEMENTS", (ADDER,))
+    monkeypatch.setattr(sys, "argv", ["synthesis", "--liberty", str(mine), "--bits", "2", "--json", str(path)])
+    with pytest.raises(SystemExit) as done:
+        synthesis.main()
+    table = load_table(path)
+    assert done.value.code == 0
+    assert (table["name"], table["library"], table["area_unit"]) == (str(path), "mine.lib", "the library's unit")
+    assert area_of(table, ADDER, 2, 10).area == pytest.approx(area_of(load_table(), ADDER, 2, 10).area, rel=0.1)
 
 
 def test_depth_counts_the_gates_between_registers():
