@@ -1,7 +1,7 @@
 # make demo: simulate the network that ships and write report.html. make test: install everything and run the tests.
 PYTHON ?= python3
 BIN := .venv/bin
-HARDWARE_TOOLS := iverilog verilator yosys qflow-tech-osu018
+HARDWARE_TOOLS := iverilog verilator yosys qflow-tech-osu018 qflow-tech-osu035
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test test-setup hardware-tools lint bench clean
@@ -17,7 +17,7 @@ test-setup: .venv/test-installed hardware-tools
 # Simulators and synthesis for the tests of the hardware, where apt-get may install them; the tests say what they miss.
 hardware-tools:
 	@if [ -x "$$(command -v iverilog)" ] && [ -x "$$(command -v verilator)" ] && [ -x "$$(command -v yosys)" ] \
-	  && [ -d /usr/share/qflow/tech/osu018 ]; then exit 0; fi; \
+	  && [ -d /usr/share/qflow/tech/osu018 ] && [ -d /usr/share/qflow/tech/osu035 ]; then exit 0; fi; \
 	if [ -x "$$(command -v apt-get)" ] && [ "$$(id -u)" = 0 ]; then \
 	  apt-get update -qq && apt-get install -y -qq $(HARDWARE_TOOLS) && exit 0; \
 	elif [ -x "$$(command -v apt-get)" ] && sudo -n true 2>/dev/null; then \

@@ -61,6 +61,9 @@ def command(
             help="Count and price memory too, on eyeriss_like, systolic_like, output_like or a described .toml file."
         ),
     ] = None,
+    area: Annotated[
+        str, typer.Option(help="Table of areas: osu018, osu035 or a .json file of python -m adderhw.synthesis.")
+    ] = "osu018",
     check: Annotated[str | None, typer.Option(help="'ort': compare every tensor with stock onnxruntime.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write the report as one HTML file.")] = None,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the results as JSON (schema 2).")] = None,
@@ -98,6 +101,7 @@ def command(
             energy=[name for name in energy.split(",") if name],
             cnn=cnn,
             accelerator=accelerator,
+            area=area,
             check=check,
             trace=trace,
             accumulator_bits=accumulator_bits,

@@ -22,6 +22,11 @@ def progress_bar(title="images"):
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
+def wide_console():
+    """A Console for tables: as wide as the terminal, 120 columns in a pipe."""
+    return Console() if sys.stdout.isatty() else Console(width=120)
+
+
 def run_app(app, program, *, failures=(), interrupted="interrupted"):
     """Runs a typer app and exits: 0 done, 1 for `failures` and interruption, 2 for bad input; never a traceback.
 

@@ -16,6 +16,8 @@ from adderhw.cost.operands import operands_of
 from adderhw.errors import AdderHwError
 from adderhw.fixed import bits_for
 from adderhw.graph import Graph
+from adderhw.hardware.areas import DEFAULT_LIBRARY
+from adderhw.hardware.areas import load_table as load_area_table
 from adderhw.kernels import Accumulator
 from adderhw.onnx_reader import load_proto, read_graph
 from adderhw.ops import BY_NAME
@@ -64,6 +66,7 @@ def simulate(
     energy=DEFAULT_TABLES,
     cnn=None,
     accelerator=None,
+    area=DEFAULT_LIBRARY,
     check=None,
     trace=None,
     accumulator_bits=0,
@@ -81,6 +84,7 @@ def simulate(
     energy: names or paths of energy tables. cnn: ONNX file of a CNN of the same topology, whose weights the
     hard-wired CNN of the comparison takes instead of this network's.
     accelerator: name or path of a described accelerator, whose memory traffic is counted and priced too.
+    area: name or .json file of a table of areas (see adderhw.synthesis).
     check: 'ort' compares every tensor with onnxruntime. trace: folder for every tensor as .npy.
     accumulator_bits, overflow: simulate adder accumulators of that width that 'wrap' or 'saturate' (0: wide enough);
     accumulate_all: also those of convolutions. max_memory: bytes for activations (see Plan).
@@ -91,6 +95,7 @@ def simulate(
     check_call(batch_size, threads, check, accumulator_bits, overflow)
     tables = [load_table(table) for table in energy]
     described = load_accelerator(accelerator) if accelerator else None
+    areas = load_area_table(area)
     operands, cnn_operands = layer_operands(model.graph, cnn)
     samples = open_samples(model.graph, data, split, limit, leave_out)
     threads = threads or available_threads()
@@ -136,6 +141,8 @@ def simulate(
         command=command,
         cnn_source=f"the weights of {cnn}, rounded to the weights' width" if cnn else OWN_WEIGHTS,
         accelerator=described,
+        areas=areas,
+        saturate=accumulator.saturate,
     )
 
 

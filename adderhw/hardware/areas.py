@@ -1,188 +1,169 @@
-"""Area, cells and logic depth of the processing elements, synthesised with Yosys for a library of standard cells."""
+"""Tables of area, cells and logic depth from synthesis: made, read, and looked up at the widths of a layer."""
 
 import json
-import re
-import tempfile
+import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from graphlib import TopologicalSorter
+from dataclasses import asdict, dataclass, fields
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
-from adderhw import rtl
 from adderhw.errors import AdderHwError
+from adderhw.hardware.elements import ADDER, ELEMENTS, MULTIPLY_ACCUMULATE, XNOR
+from adderhw.hardware.netlists import synthesise
 from adderhw.hardware.tools import run
 
 LIBRARIES = {
     "osu018": Path("/usr/share/qflow/tech/osu018/osu018_stdcells.lib"),
     "osu035": Path("/usr/share/qflow/tech/osu035/osu035_stdcells.lib"),
 }
-TABLE = "areas_osu018.json"
-SCHEMA = 1
+DEFAULT_LIBRARY = "osu018"
+SCHEMA = 2
 BITS = (2, 4, 6, 8, 12, 16)
-SCRIPT = """read_liberty -lib {liberty}
-read_verilog -sv {sources}
-chparam {parameters} {module}
-synth -flatten -top {module}
-dfflibmap -liberty {liberty}
-abc -liberty {liberty}
-opt_clean -purge
-write_json {netlist}
-stat -liberty {liberty}
-"""
-
-
-@dataclass(frozen=True)
-class Element:
-    """A processing element to synthesise: its module and the parameters beside BITS and ACC_BITS.
-
-    product: whether its terms are products, twice as wide as the operands.
-    """
-
-    name: str
-    module: str
-    product: bool = False
-    parameters: tuple[tuple[str, int], ...] = ()
-
-
-ELEMENTS = (
-    Element("adder, subtractor and inversion", "adder_pe", parameters=(("FORM", 1),)),
-    Element("adder, two subtractors", "adder_pe", parameters=(("FORM", 0),)),
-    Element("adder, saturating", "adder_pe", parameters=(("FORM", 1), ("SATURATE", 1))),
-    Element("multiply-accumulate", "mac_pe", product=True),
-    Element("XNOR and popcount", "xnor_pe"),
-)
-REGISTER = re.compile(r"\$?_?(DFF|SDFF|LATCH)", re.IGNORECASE)
-HEADROOMS = (8, 12)
+HEADROOMS = (4, 8, 12)
 
 
 @dataclass(frozen=True)
 class Area:
-    """What one element takes: area in the library's unit (µm² in the OSU libraries), cells, gates in a row."""
+    """A row: what one element takes at its stated `parameters` {name: value}.
+
+    bits: of the operands, or of a requantisation's outputs. accumulator_bits: of the sums that it holds or reads.
+    taps: a clock. area: in the library's unit (µm² in the OSU libraries). depth: gates in a row.
+    """
 
     element: str
     module: str
+    parameters: dict
     bits: int
     accumulator_bits: int
+    taps: int
     area: float
     cells: int
     depth: int
 
 
-def accumulator_width(element, bits, headroom):
-    """The accumulator of `headroom` bits beyond one term: a difference of `bits` bits or a product of twice as many."""
-    return (2 * bits if element.product else bits) + headroom
+class Lookup(NamedTuple):
+    """An area, and whether it was 'synthesised' at these widths or 'interpolated' between two accumulators."""
+
+    area: float
+    basis: str
 
 
-def find_liberty(path=None):
-    """The library file: `path`, or OSU 0.18 µm where its package lies; raises AdderHwError for neither."""
-    found = Path(path) if path else LIBRARIES["osu018"]
+def find_liberty(path=None, library=DEFAULT_LIBRARY):
+    """The Liberty file `path`, or that of an installed library; raises AdderHwError where there is none."""
+    if path is None and library not in LIBRARIES:
+        raise AdderHwError(f"library: found {library!r}, expected one of {', '.join(LIBRARIES)} (or --liberty FILE)")
+    found = Path(path) if path else LIBRARIES[library]
     if not found.is_file():
-        expected = "a Liberty file" if path else "it from: apt-get install qflow-tech-osu018 (or --liberty FILE)"
+        expected = "a Liberty file" if path else f"it from: apt-get install qflow-tech-{library} (or --liberty FILE)"
         raise AdderHwError(f"{found}: found no such file, expected {expected}")
     return found
 
 
-def synthesise(element, bits, accumulator_bits, liberty):
-    """The Area of an Element at those widths; raises ToolError where Yosys is missing or fails."""
-    parameters = {"BITS": bits, "ACC_BITS": accumulator_bits, **dict(element.parameters)}
-    with tempfile.TemporaryDirectory(prefix="adderhw-") as folder:
-        script, netlist = Path(folder) / "synthesis.ys", Path(folder) / "netlist.json"
-        text = SCRIPT.format(
-            sources=" ".join(str(path) for path in rtl.sources()),
-            parameters=" ".join(f"-set {name} {value}" for name, value in parameters.items()),
-            module=element.module,
-            liberty=liberty,
-            netlist=netlist,
-        )
-        script.write_text(text)
-        text = run(["yosys", "-s", str(script)])
-        cells = json.loads(netlist.read_text())["modules"][element.module]["cells"]
+def measure(element, bits, headroom, liberty):
+    """The Area of an Element for operands of `bits` bits and accumulators of 2^headroom taps."""
+    parameters = dict(element.parameters(bits, headroom))
+    mapped = synthesise(element.module, parameters, liberty)
+    accumulator = parameters.get("ACC_BITS") or parameters["SUM_BITS"] - (element.module == "requantise")
     return Area(
-        element=element.name,
-        module=element.module,
-        bits=bits,
-        accumulator_bits=accumulator_bits,
-        area=float(last(r"Chip area for (?:top )?module '[^']*': ([0-9.]+)", text)),
-        cells=len(cells),
-        depth=logic_depth(cells.values()),
-    )
+        element.name, element.module, parameters, bits, accumulator, element.taps(bits), **mapped._asdict()
+    )  # fmt: skip
 
 
-def logic_depth(cells):
-    """Cells in a row on the longest path of a mapped netlist (cells of Yosys's JSON) between registers and ports."""
-    gates = [cell for cell in cells if not REGISTER.match(cell["type"])]
-    driver = {}
-    for number, gate in enumerate(gates):
-        for port, direction in gate["port_directions"].items():
-            if direction == "output":
-                driver |= dict.fromkeys(gate["connections"][port], number)
-    before = {
-        number: {driver[bit] for port, bits in gate["connections"].items() for bit in bits if bit in driver} - {number}
-        for number, gate in enumerate(gates)
-    }
-    depths = {}
-    for number in TopologicalSorter(before).static_order():
-        depths[number] = 1 + max((depths[earlier] for earlier in before[number]), default=0)
-    return max(depths.values(), default=0)
+def wanted_rows(bits, headrooms):
+    """(Element, bits, headroom) of every row; an element without an accumulator has one for all headrooms."""
+    seen, rows = set(), []
+    for element in ELEMENTS:
+        for width in bits:
+            for headroom in headrooms:
+                key = (element.name, *sorted(element.parameters(width, headroom).items()))
+                if key not in seen:
+                    seen.add(key)
+                    rows.append((element, width, headroom))
+    return rows
 
 
-def last(pattern, text):
-    """The group of a pattern's last match in what Yosys printed; raises AdderHwError where it printed none."""
-    found = re.findall(pattern, text)
-    if not found:
-        raise AdderHwError(f"yosys: found no {pattern!r} in what it printed, expected an area, cells and a path")
-    return found[-1]
-
-
-def synthesise_all(liberty, bits=BITS, headrooms=HEADROOMS, threads=2, progress=None):
-    """The table as a dict (schema 1): tool, library, and every Element at every width."""
-    wanted = [(element, b, accumulator_width(element, b, h)) for element in ELEMENTS for b in bits for h in headrooms]
-    areas = []
+def synthesise_all(liberty, bits=BITS, headrooms=HEADROOMS, threads=1, progress=None):
+    """The table as a dict (schema 2): tool, library, and every Element at every width."""
+    wanted, areas = wanted_rows(bits, headrooms), []
     with ThreadPoolExecutor(threads) as pool:
-        for area in pool.map(lambda job: synthesise(*job, liberty), wanted):
+        for area in pool.map(lambda job: measure(*job, liberty), wanted):
             areas.append(asdict(area))
             if progress:
                 progress(len(areas), len(wanted))
+    known = {path.name for path in LIBRARIES.values()}
     return {
         "schema": SCHEMA,
         "tool": run(["yosys", "-V"]).strip(),
         "library": Path(liberty).name,
-        "area_unit": "as in the library; µm² in the OSU libraries",
+        "area_unit": "µm²" if Path(liberty).name in known else "the library's unit",
         "depth_unit": "cells in a row on the longest path between registers or ports",
         "areas": areas,
     }
 
 
-def load_table(path=None):
-    """The table in the JSON file `path`, or the one that ships (OSU 0.18 µm); else AdderHwError."""
-    file = Path(path) if path else resources.files("adderhw.hardware") / TABLE
+def load_table(name_or_path=DEFAULT_LIBRARY):
+    """The table called `name_or_path` that ships, or that of a .json file; raises AdderHwError for anything else."""
+    text = str(name_or_path)
+    if text not in LIBRARIES and not text.endswith(".json"):
+        raise AdderHwError(f"area table: found {text!r}, expected one of {', '.join(LIBRARIES)} or a .json file")
+    file = resources.files("adderhw.hardware") / f"areas_{text}.json" if text in LIBRARIES else Path(text)
     try:
         table = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise AdderHwError(f"{file}: found {error}, expected a table of areas") from None
+    check_table(table, file)
+    return {**table, "name": text}
+
+
+def check_table(table, file):
+    """Raises AdderHwError unless `table` is one of schema 2 with whole rows."""
     if not isinstance(table, dict) or table.get("schema") != SCHEMA:
         raise AdderHwError(f"{file}: found no schema {SCHEMA}, expected a table of areas")
-    return table
+    for field in ("tool", "library", "area_unit", "depth_unit"):
+        if not isinstance(table.get(field), str):
+            raise AdderHwError(f"{file}: {field}: found {table.get(field)!r}, expected a text")
+    names = [field.name for field in fields(Area)]
+    for number, row in enumerate(table.get("areas") or [None]):
+        if not isinstance(row, dict) or list(row) != names:
+            raise AdderHwError(f"{file}: areas[{number}]: found {row!r}, expected the fields {', '.join(names)}")
+        if isinstance(row["area"], bool) or not isinstance(row["area"], int | float) or not 0 < row["area"] < math.inf:
+            raise AdderHwError(f"{file}: areas[{number}].area: found {row['area']!r}, expected a number above 0")
 
 
-def area_of(table, module, bits, accumulator_bits, element=None):
-    """The Area of a module at exactly those widths; raises AdderHwError for widths that the table lacks."""
-    for row in table["areas"]:
-        same = (row["module"], row["bits"], row["accumulator_bits"]) == (module, bits, accumulator_bits)
-        if same and element in (None, row["element"]):
-            return Area(**row)
-    known = sorted({(row["bits"], row["accumulator_bits"]) for row in table["areas"] if row["module"] == module})
+def table_text(table):
+    """The table as JSON, a row a line."""
+    head = {key: value for key, value in table.items() if key not in ("areas", "name")}
+    rows = ",\n".join(f"  {json.dumps(row, ensure_ascii=False)}" for row in table["areas"])
+    return f'{json.dumps(head, indent=1, ensure_ascii=False)[:-2]},\n "areas": [\n{rows}\n ]\n}}\n'
+
+
+def area_of(table, element, bits, accumulator_bits):
+    """The Lookup of an Element at those widths, linear in the accumulator's between two that were synthesised.
+
+    Raises AdderHwError for widths that the table does not span.
+    """
+    rows = [row for row in table["areas"] if (row["element"], row["bits"]) == (element.name, bits)]
+    known = sorted((row["accumulator_bits"], row["area"]) for row in rows)
+    for width, area in known:
+        if width == accumulator_bits:
+            return Lookup(area, "synthesised")
+    for (low, smaller), (high, larger) in pairwise(known):
+        if low < accumulator_bits < high:
+            share = (accumulator_bits - low) / (high - low)
+            return Lookup(smaller + share * (larger - smaller), "interpolated")
+    spans = f"accumulators of {known[0][0]} to {known[-1][0]} bits" if known else "another width"
     raise AdderHwError(
-        f"area of {module}: found no row for {bits} and {accumulator_bits} bits, expected one of {known}"
+        f"area table {table['name']}: found {element.name} of {bits} bits with an accumulator of {accumulator_bits}, "
+        f"expected {spans}"
     )
 
 
-def multiply_accumulate_beside(table, row):
-    """The multiply-accumulate row of the same operands and headroom as `row`, or None."""
-    headroom = row["accumulator_bits"] - row["bits"] * (2 if row["module"] == "mac_pe" else 1)
-    for other in table["areas"]:
-        same = (other["bits"], other["accumulator_bits"]) == (row["bits"], 2 * row["bits"] + headroom)
-        if other["module"] == "mac_pe" and same:
-            return other
-    return None
+def side_by_side(table, headroom):
+    """(bits, ADDER's row, MULTIPLY_ACCUMULATE's, XNOR's) for each width, accumulators of 2^headroom taps each."""
+    by_key = {(row["element"], row["bits"], row["accumulator_bits"]): row for row in table["areas"]}
+    for bits in sorted({row["bits"] for row in table["areas"]}):
+        keys = [(e.name, bits, e.parameters(bits, headroom)["ACC_BITS"]) for e in (ADDER, MULTIPLY_ACCUMULATE, XNOR)]
+        if all(key in by_key for key in keys):
+            yield bits, *(by_key[key] for key in keys)

@@ -65,6 +65,11 @@ class AdderLayer:
         return self.node.name
 
     @property
+    def narrow(self):
+        """Whether the accumulator is too narrow for some sum, so that it may overflow."""
+        return self.accumulator_bits < self.bound_bits
+
+    @property
     def output_hw(self):
         """(H', W')."""
         return self.geometry.output_hw(*self.shape[1:], *self.weight.shape[2:])

@@ -38,12 +38,12 @@ def compile_testbenches(simulator, vectors, build, sources, top="all_layers"):
 
 
 def results(text):
-    """(layer name → (accumulators, outputs, mismatches), first mismatches) that the testbenches printed."""
+    """(layer name → (accumulators, outputs, overflows, mismatches), first mismatches) that the testbenches printed."""
     found, first = {}, []
     for line in text.splitlines():
         if line.startswith("RESULT "):
-            words = line.split(":")[0].rsplit(" ", 6)
-            found[words[0].removeprefix("RESULT ")] = tuple(int(words[i]) for i in (2, 4, 6))
+            words = line.rsplit(":", 1)[0].rsplit(" ", 8)
+            found[words[0].removeprefix("RESULT ")] = tuple(int(words[i]) for i in (2, 4, 6, 8))
         elif line.startswith("MISMATCH "):
             first.append(line.removeprefix("MISMATCH "))
     return found, first

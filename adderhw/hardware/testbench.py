@@ -8,7 +8,6 @@ from jinja2 import Environment, StrictUndefined
 from adderhw.fixed import Format, Rounding
 from adderhw.hardware.layers import Requantisation
 
-DEFAULT_LANES = 16
 TEMPLATE = "testbench.sv.j2"
 
 
@@ -33,6 +32,7 @@ def layer_testbench(layer, folder, images, lanes):
         out_h=out_h,
         out_w=out_w,
         taps=layer.weight[0].size,
+        limit=2 * layer.taps + 1000,
         zero_point=layer.zero_point & ((1 << layer.operands.bits) - 1),
         requantise=requantise,
         has_outputs=layer.requantise is not None,

@@ -13,10 +13,11 @@ import numpy as np
 from adderhw import rtl
 from adderhw.errors import AdderHwError
 from adderhw.fixed import Format
+from adderhw.hardware.elements import DEFAULT_LANES
 from adderhw.hardware.hex_files import digit_codes, hex_text
 from adderhw.hardware.layers import adder_layers
-from adderhw.hardware.testbench import DEFAULT_LANES, all_testbenches, layer_testbench, module_name
-from adderhw.kernels import Accumulator
+from adderhw.hardware.testbench import all_testbenches, layer_testbench, module_name
+from adderhw.kernels import Accumulator, adder_conv, pack_adder_conv
 from adderhw.plan import Plan
 from adderhw.samples import open_samples
 from adderhw.simulation import check_call
@@ -33,6 +34,7 @@ ORDER = {
     "c": "O",
     "n": "O",
     "accumulators": "N, O, H', W'",
+    "overflows": "N, O, H', W'",
     "outputs": "N, O, H', W'",
 }
 
@@ -64,14 +66,14 @@ def write_vectors(
     samples = open_samples(model.graph, data, split, limit)
     partial = start_folder(folder)
     try:
-        tensors = run_layers(model.graph, chosen, samples, Accumulator(accumulator_bits, saturate))
+        tensors, overflows = run_layers(model.graph, chosen, samples, Accumulator(accumulator_bits, saturate))
         manifest = {
             "schema": SCHEMA,
             "model": {"name": model.graph.name, "file": model.path.name, "sha256": model.sha256},
             "data": {"name": samples.name, "split": samples.split, "images": len(samples)},
             "hex": "one element a line in C order of the shape, two's complement of `bits` bits, for $readmemh",
             "layers": [
-                write_layer(partial, f"layers/{name}", layer, tensors, lanes)
+                write_layer(partial, f"layers/{name}", layer, tensors, overflows[layer.name], lanes)
                 for layer, name in zip(chosen, layer_folders(chosen), strict=True)
             ],
         }
@@ -115,7 +117,7 @@ def layer_folders(layers):
 
 
 def run_layers(graph, layers, samples, accumulator):
-    """Tensor name → array (N, …) of what the layers read and write on all samples."""
+    """(tensor name → array (N, …) of what the layers read and write on all samples, layer name → its overflows)."""
     wanted = {layer.x for layer in layers} | {layer.node.output for layer in layers}
     wanted |= {layer.requantise.node.output for layer in layers if layer.requantise}
     plan, parts = Plan(graph, accumulator=accumulator, keep_all=True), []
@@ -123,7 +125,8 @@ def run_layers(graph, layers, samples, accumulator):
         inputs = {graph.inputs[0].name: samples.batch(start, start + BATCH)}
         tensors = {**inputs, **plan.run(inputs)}
         parts.append({name: tensors[name] for name in wanted})
-    return {name: np.concatenate([part[name] for part in parts]) for name in wanted}
+    counts = {layer.name: int(plan.stats(layer.node)[-1]) for layer in layers}
+    return {name: np.concatenate([part[name] for part in parts]) for name in wanted}, counts
 
 
 def layer_arrays(layer, tensors):
@@ -135,6 +138,8 @@ def layer_arrays(layer, tensors):
         "w": (layer.weight, layer.operands),
         "accumulators": (tensors[layer.node.output].reshape(out_shape), Format(layer.accumulator_bits, False)),
     }
+    if layer.narrow:
+        arrays["overflows"] = (overflow_flags(layer, arrays["x"][0]), Format(1, False))
     if layer.requantise:
         constants, digits = layer.requantise.constants, layer.requantise.digits
         arrays["m"] = (constants.m, Format(layer.requantise.m_bits, True))
@@ -147,7 +152,14 @@ def layer_arrays(layer, tensors):
     return arrays
 
 
-def write_layer(root, folder, layer, tensors, lanes):
+def overflow_flags(layer, x):
+    """uint8 (N, O, H', W'): 1 where the exact sum of the inputs x (N, C, H, W) does not fit the accumulator."""
+    packed = pack_adder_conv(layer.weight, layer.geometry)
+    sums = adder_conv(np.ascontiguousarray(x.transpose(0, 2, 3, 1)), packed, layer.zero_point, out_dtype=np.int64)
+    return (sums.transpose(0, 3, 1, 2) >> layer.accumulator_bits > 0).astype(np.uint8)
+
+
+def write_layer(root, folder, layer, tensors, overflows, lanes):
     """Writes one layer's arrays and testbench below `root` and returns its entry of the manifest."""
     (root / folder).mkdir(parents=True)
     arrays = layer_arrays(layer, tensors)
@@ -168,6 +180,7 @@ def write_layer(root, folder, layer, tensors, lanes):
             "bits": layer.accumulator_bits,
             "bound_bits": layer.bound_bits,
             "overflow": "saturate" if layer.saturate else "wrap",
+            "overflows": overflows,
         },
         "requantise": layer.requantise and describe(layer.requantise),
         "files": [write_array(root, folder, name, *arrays[name]) for name in ORDER if name in arrays],
@@ -201,31 +214,3 @@ def write_array(root, folder, name, array, fmt):
         entry[suffix] = f"{folder}/{name}.{suffix}"
         entry[f"{suffix}_sha256"] = hashlib.sha256(data).hexdigest()
     return entry
-
-
-def read_manifest(folder):
-    """The manifest in `folder`, each file checked against its SHA-256; raises AdderHwError for one that differs."""
-    path = Path(folder) / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise AdderHwError(f"{path}: found {reason}, expected a manifest of golden vectors") from None
-    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
-        found = manifest.get("schema") if isinstance(manifest, dict) else manifest
-        raise AdderHwError(f"{path}: found schema {found!r}, expected {SCHEMA}")
-    for layer in manifest["layers"]:
-        for entry in layer["files"]:
-            for suffix in ("npy", "hex"):
-                check_file(Path(folder) / entry[suffix], entry[f"{suffix}_sha256"])
-    return manifest
-
-
-def check_file(path, sha256):
-    """Raises AdderHwError unless the file's bytes have that SHA-256."""
-    try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise AdderHwError(f"{path}: found {error.strerror}, expected a file of the manifest") from None
-    if found != sha256:
-        raise AdderHwError(f"{path}: found SHA-256 {found[:16]}…, expected {sha256[:16]}… as the manifest states")

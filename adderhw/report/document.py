@@ -13,6 +13,7 @@ from adderhw.cost.memory_table import load_memory_table
 from adderhw.cost.operands import Operands
 from adderhw.errors import AdderHwError, CostError
 from adderhw.ops.realisation import signed_digit_counts
+from adderhw.report.area_section import area_section
 from adderhw.report.comparison import compare
 from adderhw.report.memory_section import memory_section
 
@@ -56,7 +57,8 @@ class LayerResult:
 
 
 def build_document(
-    *, model, data, accuracy, layers, tables, timing, check, command=None, cnn_source=OWN_WEIGHTS, accelerator=None
+    *, model, data, accuracy, layers, tables, timing, check, command=None, cnn_source=OWN_WEIGHTS, accelerator=None,
+    areas=None, saturate=False,
 ):  # fmt: skip
     """The schema 2 document of a run: a dict of plain JSON values.
 
@@ -64,6 +66,7 @@ def build_document(
     None. layers: LayerResult of every node in the order they run. tables: EnergyTable, one or more, each
     name once. command: the command line that reproduces the run. cnn_source: in words, where the hard-wired CNN's
     weights come from. accelerator: the Accelerator whose memories are counted and priced, or None.
+    areas: the table of synthesised areas, or None; saturate: whether narrow accumulators saturate.
     Energies are picojoules per image. A rival that a table does not price has null for it.
     Raises AdderHwError for a missing field or a number that is not finite, CostError for an unpriced event of this
     network.
@@ -75,13 +78,15 @@ def build_document(
     works = [result.work for result in layers]
     rivals = {baseline: _rival(baseline, layers) for baseline in BASELINES}
     memory, memory_by_layer = _memory(layers, rivals, tables, accelerator)
+    area, area_by_layer = _area(layers, rivals, areas, accelerator, saturate)
     document = {
         "schema": SCHEMA,
         "model": model,
         "data": data,
         "accuracy": accuracy,
         "layers": [
-            {**_layer(result, tables), "memory": moved} for result, moved in zip(layers, memory_by_layer, strict=True)
+            {**_layer(result, tables), "memory": moved, "area": elements}
+            for result, moved, elements in zip(layers, memory_by_layer, area_by_layer, strict=True)
         ],
         "totals": _totals(works, works, tables),
         "baselines": {
@@ -96,6 +101,7 @@ def build_document(
         },
         "comparison": compare(works, rivals, tables),
         "memory": memory,
+        "area": area,
         "ratios": {table.name: _ratio(works, rivals[CNN], table) for table in tables},
         "sources": [_source(table) for table in tables],
         "price_basis": {table.name: _prices(works, rivals.values(), table) for table in tables},
@@ -118,6 +124,13 @@ def _memory(results, rivals, tables, accelerator):
     if accelerator is None:
         return None, [None] * len(results)
     return memory_section(results, rivals, all_tables(tables), accelerator, load_memory_table(accelerator.memory))
+
+
+def _area(results, rivals, areas, accelerator, saturate):
+    """(the document's `area`, that of each layer); None throughout without a table."""
+    if areas is None:
+        return None, [None] * len(results)
+    return area_section(results, rivals[CNN], areas, accelerator, saturate)
 
 
 def _digits_text(results):

@@ -1,5 +1,6 @@
 """Prints the gist of a report document on a terminal, or plainly into a pipe."""
 
+from adderhw.report.area_section import area_lines
 from adderhw.report.comparison import rival_text
 from adderhw.report.figures import count_text, energy_text, multiplications, percent_text, ratio_text
 
@@ -70,6 +71,7 @@ def _print_rivals(document, console):
         ]
         lines += [f"no figure for {names}: {reason}" for reason, names in _unfit(document).items()]
         lines += [f"memory: {memory['table']['title']}, {memory['table']['node_nm']} nm. {memory['assumptions']}"]
+    lines += area_lines(document)
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 

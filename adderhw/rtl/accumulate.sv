@@ -1,4 +1,5 @@
-// One step of an unsigned accumulator: previous + magnitude + carry, which wraps (modulo 2^ACC_BITS) or saturates.
+// One step of an unsigned accumulator: previous + magnitude + carry, which wraps (modulo 2^ACC_BITS) or saturates;
+// overflow says that it did.
 module accumulate #(
     parameter int BITS = 8,
     parameter int ACC_BITS = 16,
@@ -7,17 +8,17 @@ module accumulate #(
     input  logic [ACC_BITS-1:0] previous,
     input  logic [    BITS-1:0] magnitude,
     input  logic                carry,
-    output logic [ACC_BITS-1:0] next
+    output logic [ACC_BITS-1:0] next,
+    output logic                overflow
 );
   localparam int SUM_BITS = (ACC_BITS > BITS ? ACC_BITS : BITS) + 1;
 
   logic [SUM_BITS:0] sum;  // one adder whose lowest column makes the carry input
-  logic overflow;
 
   assign sum = {{(SUM_BITS - ACC_BITS) {1'b0}}, previous, 1'b1} + {{(SUM_BITS - BITS) {1'b0}}, magnitude, carry};
   assign overflow = |sum[SUM_BITS:ACC_BITS+1];
   assign next = (SATURATE && overflow) ? {ACC_BITS{1'b1}} : sum[ACC_BITS:1];
 
   logic unused;
-  assign unused = &{1'b0, sum[0], overflow};
+  assign unused = &{1'b0, sum[0]};
 endmodule

@@ -11,6 +11,7 @@ module adder_array #(
     parameter int ACC_BITS = 16,
     parameter bit SATURATE = 0,
     parameter int FORM = 1,  // of abs_difference
+    parameter bit FLAG = 0,  // 1: sums_overflowed says which sums overflowed
     parameter int LANES = 16,
     // The layer.
     parameter int CHANNELS = 16,
@@ -54,6 +55,7 @@ module adder_array #(
     output int                            sums_channel,
     output int                            sums_position,  // row * OUT_WIDTH + column
     output logic [    LANES*ACC_BITS-1:0] sums,
+    output logic [             LANES-1:0] sums_overflowed,
     input  logic [      LANES*M_BITS-1:0] m,
     input  logic [  LANES*DIGIT_BITS-1:0] digits,
     input  logic [      LANES*C_BITS-1:0] c,
@@ -133,13 +135,14 @@ module adder_array #(
 
       always_ff @(posedge clk) sums_valid[lane] <= !reset && running && last_tap && tile + lane < GROUP_OUTPUTS;
 
-      adder_pe #(.BITS(BITS), .SIGNED(SIGNED), .ACC_BITS(ACC_BITS), .SATURATE(SATURATE), .FORM(FORM)) pe (
+      adder_pe #(.BITS(BITS), .SIGNED(SIGNED), .ACC_BITS(ACC_BITS), .SATURATE(SATURATE), .FORM(FORM), .FLAG(FLAG)) pe (
           .clk,
           .enable(running),
           .first(first_tap),
           .x(activation),
           .w(w[lane*BITS+:BITS]),
-          .accumulator(sums[lane*ACC_BITS+:ACC_BITS])
+          .accumulator(sums[lane*ACC_BITS+:ACC_BITS]),
+          .overflowed(sums_overflowed[lane])
       );
 
       requantise #(

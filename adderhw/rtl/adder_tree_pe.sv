@@ -23,6 +23,7 @@ module adder_tree_pe #(
   logic [COUNT_BITS-1:0] carry_sum;
   logic [SUM_BITS-1:0] total;
   logic [ACC_BITS-1:0] previous, next;
+  logic overflow, unused;
 
   genvar i;
   generate
@@ -37,8 +38,9 @@ module adder_tree_pe #(
   assign total = magnitude_sum + {{(SUM_BITS - COUNT_BITS) {1'b0}}, carry_sum};
   assign previous = first ? {ACC_BITS{1'b0}} : accumulator;
   accumulate #(.BITS(SUM_BITS), .ACC_BITS(ACC_BITS), .SATURATE(SATURATE)) step (
-      .previous, .magnitude(total), .carry(1'b0), .next
+      .previous, .magnitude(total), .carry(1'b0), .next, .overflow
   );
+  assign unused = &{1'b0, overflow};
 
   always_ff @(posedge clk) if (enable) accumulator <= next;
 endmodule

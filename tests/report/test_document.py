@@ -27,6 +27,7 @@ TOP = {
     "command": str,
     "comparison": dict,
     "memory": type(None),
+    "area": type(None),
 }
 LAYER = {
     "name": str,
@@ -41,6 +42,7 @@ LAYER = {
     "energy_pj": dict,
     "pe_area_um2": dict,
     "memory": type(None),
+    "area": type(None),
 }
 
 
