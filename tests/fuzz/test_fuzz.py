@@ -1,0 +1,98 @@
+"""A small run of the fuzzer, and that it sees what it looks for."""
+
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pytest
+
+from tests.fuzz import worker
+from tests.fuzz.mutations import mutate_bytes, mutate_model
+from tests.fuzz.targets import BYTES, Target, valid_models
+
+
+@pytest.mark.slow
+def test_mutated_files_end_in_a_result_or_in_one_line(tmp_path):
+    command = [sys.executable, "-m", "tests.fuzz", "--files", "200", "--jobs", "1", "--seed", "1", "--seconds", "120"]
+    done = subprocess.run([*command, "--keep", str(tmp_path / "found")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "200 files, 0 wrong; seed 1" in done.stdout
+    assert not (tmp_path / "found").exists()
+
+
+def test_equal_seeds_and_numbers_give_equal_files():
+    (data,) = valid_models()
+    for mutate in (mutate_bytes, mutate_model):
+        first, again, other = (mutate(np.random.default_rng(seed), data) for seed in (5, 5, 6))
+        assert first == again
+        assert first != other
+
+
+def test_changed_fields_leave_a_model_that_parses():
+    (data,) = valid_models()
+    changed = {mutate_model(np.random.default_rng(seed), data) for seed in range(100)}
+    assert len(changed) > 90
+    for each in changed:
+        onnx.ModelProto().ParseFromString(each)
+
+
+def ends(code=2, out="", err=""):
+    def run(path, folder):
+        print(out, end="")
+        print(err, end="", file=sys.stderr)
+        raise SystemExit(code)
+
+    return run
+
+
+def leaves_a_file(path, folder):
+    (folder / "half.json").write_text("{")
+    print("error: no", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def fails(path, folder):
+    raise KeyError("field")
+
+
+@pytest.mark.parametrize(
+    ("run", "problem"),
+    [
+        (lambda path, folder: None, ""),
+        (ends(0, "done\n"), ""),
+        (ends(1), ""),
+        (ends(2, err="error: x: found 1, expected 2\n"), ""),
+        (ends(3), "exit code 3"),
+        (ends(2), "without its one line"),
+        (ends(2, err="error: a\nerror: b\n"), "without its one line"),
+        (ends(2, out="a table\n", err="error: a\n"), "after output"),
+        (ends(0, err="Traceback (most recent call last):\n"), "Traceback"),
+        (leaves_a_file, "it left ['half.json']"),
+        (fails, "KeyError"),
+    ],
+)
+def test_the_verdict_on_each_end(run, problem, tmp_path):
+    target = Target(1, "file", list, BYTES, run)
+    found = worker.read_one(target, b"", tmp_path, worker.Watch(tmp_path))
+    assert problem in found if problem else found == ""
+
+
+@pytest.mark.parametrize(
+    ("event", "arguments", "noted"),
+    [
+        ("open", ("/etc/passwd", "r", 0), False),
+        ("open", ("/etc/passwd", "w", 1), True),
+        ("open", ("inside.json", "w", 65), False),
+        ("os.remove", ("/etc/passwd", -1), True),
+        ("subprocess.Popen", ("sh", ["sh"], None, None), True),
+    ],
+)
+def test_the_watch_notes_writes_outside_and_other_programs(event, arguments, noted, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    watch = worker.Watch(tmp_path)
+    watch(event, arguments)
+    assert not watch.found
+    watch.on = True
+    watch(event, arguments)
+    assert bool(watch.found) is noted
