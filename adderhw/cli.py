@@ -60,9 +60,15 @@ def command(
             help="Count and price memory too, on eyeriss_like, systolic_like, output_like or a described .toml file."
         ),
     ] = None,
+    sqnr: Annotated[
+        Path | None, typer.Option(help="JSON of python -m quant compare: the noise of each layer, for the report.")
+    ] = None,
+    earlier: Annotated[
+        list[Path] | None, typer.Option(help="JSON of an earlier run, for accuracy against energy; may be repeated.")
+    ] = None,
     check: Annotated[str | None, typer.Option(help="'ort': compare every tensor with stock onnxruntime.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write the report as one HTML file.")] = None,
-    json_path: Annotated[Path | None, typer.Option("--json", help="Write the results as JSON (schema 2).")] = None,
+    json_path: Annotated[Path | None, typer.Option("--json", help="Write the results as JSON (schema 3).")] = None,
     csv_path: Annotated[Path | None, typer.Option("--csv", help="Write a row per layer as CSV.")] = None,
     trace: Annotated[Path | None, typer.Option(help="Write every tensor as DIR/NAME.npy with an index.")] = None,
     accumulator_bits: Annotated[int, typer.Option(help="Width of the adder layers' accumulators; 0: wide enough.")] = 0,
@@ -94,6 +100,8 @@ def command(
             energy=[name for name in energy.split(",") if name],
             cnn=cnn,
             accelerator=accelerator,
+            sqnr=sqnr,
+            earlier=earlier or (),
             check=check,
             trace=trace,
             accumulator_bits=accumulator_bits,

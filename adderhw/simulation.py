@@ -23,6 +23,7 @@ from adderhw.ops.base import DOMAIN_VERSION
 from adderhw.ort_check import OrtCheck
 from adderhw.plan import Plan
 from adderhw.report.document import OWN_WEIGHTS, AccumulatorStats, LayerResult, build_document
+from adderhw.report.reader import read_earlier, read_sqnr
 from adderhw.samples import open_samples
 from adderhw.trace import Trace
 
@@ -64,6 +65,8 @@ def simulate(
     energy=DEFAULT_TABLES,
     cnn=None,
     accelerator=None,
+    sqnr=None,
+    earlier=(),
     check=None,
     trace=None,
     accumulator_bits=0,
@@ -72,7 +75,7 @@ def simulate(
     progress=None,
     command=None,
 ):
-    """Runs `model` (a path or a Model) on `data` and returns the schema 2 document (docs/energy.md) as a dict.
+    """Runs `model` (a path or a Model) on `data` and returns the schema 3 document (docs/energy.md) as a dict.
 
     data: a data set's name or a .npy/.npz file; split, limit: which of its images; leave_out: an .npz whose array named
     as the split has indices of images not to take. batch_size: images per call.
@@ -80,6 +83,8 @@ def simulate(
     energy: names or paths of energy tables. cnn: ONNX file of a CNN of the same topology, whose weights the
     hard-wired CNN of the comparison takes instead of this network's.
     accelerator: name or path of a described accelerator, whose memory traffic is counted and priced too.
+    sqnr: JSON of `python -m quant compare` with this model, whose noise by layer the document takes over.
+    earlier: JSON documents of runs on the same data, for accuracy against energy.
     check: 'ort' compares every tensor with onnxruntime. trace: folder for every tensor as .npy.
     accumulator_bits, overflow: simulate adder accumulators of that width that 'wrap' or 'saturate' (0: wide enough);
     accumulate_all: also those of convolutions.
@@ -92,6 +97,11 @@ def simulate(
     described = load_accelerator(accelerator) if accelerator else None
     operands, cnn_operands = layer_operands(model.graph, cnn)
     samples = open_samples(model.graph, data, split, limit, leave_out)
+    model_section = describe(model)
+    data_section = {"name": samples.name, "split": samples.split, "count": len(samples)}
+    noise = read_sqnr(sqnr, model_section) if sqnr else (None, {})
+    names = [table.name for table in tables]
+    beside = [read_earlier(path, data=data_section, tables=names) for path in earlier]
     threads = threads or available_threads()
     accumulator = Accumulator(accumulator_bits, overflow == "saturate")
     started = perf_counter()
@@ -110,14 +120,8 @@ def simulate(
         tracer = stack.enter_context(Trace(trace, model.graph, len(samples))) if trace else None
         logits, seconds = run_batches(plan, samples, batch_size, checker, tracer, progress)
     return build_document(
-        model={
-            "path": str(model.path),
-            "name": model.graph.name,
-            "sha256": model.sha256,
-            "domain_version": DOMAIN_VERSION,
-            "parameters": model.graph.parameter_count,
-        },
-        data={"name": samples.name, "split": samples.split, "count": len(samples)},
+        model=model_section,
+        data=data_section,
         accuracy=accuracy(logits, samples.labels),
         layers=layer_results(plan, operands, cnn_operands),
         tables=tables,
@@ -134,7 +138,20 @@ def simulate(
         command=command,
         cnn_source=f"the weights of {cnn}, rounded to the weights' width" if cnn else OWN_WEIGHTS,
         accelerator=described,
+        sqnr=noise,
+        earlier=beside,
     )
+
+
+def describe(model):
+    """The document's `model` of a Model."""
+    return {
+        "path": str(model.path),
+        "name": model.graph.name,
+        "sha256": model.sha256,
+        "domain_version": DOMAIN_VERSION,
+        "parameters": model.graph.parameter_count,
+    }
 
 
 def layer_operands(graph, cnn=None):

@@ -68,13 +68,13 @@ def _print_rivals(document, console):
             _array_line(memory),
             *_ratio_lines(memory, "arithmetic and memory, over the same tables and both ends of DRAM"),
         ]
-        lines += [f"no figure for {names}: {reason}" for reason, names in _unfit(document).items()]
+        lines += [f"no figure for {names}: {reason}" for reason, names in unfit_by_reason(document).items()]
         lines += [f"memory: {memory['table']['title']}, {memory['table']['node_nm']} nm. {memory['assumptions']}"]
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _unfit(document):
+def unfit_by_reason(document):
     """{why: the titles of the rivals that have no figure on the accelerator}."""
     reasons = {}
     for name, reason in document["memory"]["unfit"].items():
