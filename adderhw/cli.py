@@ -8,9 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from adderhw.command_line import progress_bar, run_app
-from adderhw.errors import AdderHwError
-from adderhw.files import check_writable
+from adderhw.command_line import check_outputs, progress_bar, run_app
 
 PROGRAM = "python -m adderhw.simulate"
 EXAMPLES = f"""Examples:
@@ -68,6 +66,7 @@ def command(
     ] = None,
     check: Annotated[str | None, typer.Option(help="'ort': compare every tensor with stock onnxruntime.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write the report as one HTML file.")] = None,
+    markdown_path: Annotated[Path | None, typer.Option("--markdown", help="Write the report as Markdown.")] = None,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the results as JSON (schema 3).")] = None,
     csv_path: Annotated[Path | None, typer.Option("--csv", help="Write a row per layer as CSV.")] = None,
     trace: Annotated[Path | None, typer.Option(help="Write every tensor as DIR/NAME.npy with an index.")] = None,
@@ -78,15 +77,17 @@ def command(
     ] = False,
 ) -> None:
     """Simulate an integer adder network bit for bit; tally its operations and price them."""
-    from adderhw.report import page, summary, tables
+    from adderhw.report import markdown, page, summary, tables
     from adderhw.simulation import SHIPPED_MODEL, simulate
 
-    wanted = ((report, page.write_html), (json_path, tables.write_json), (csv_path, tables.write_csv))
+    wanted = (
+        (report, page.write_html),
+        (markdown_path, markdown.write_markdown),
+        (json_path, tables.write_json),
+        (csv_path, tables.write_csv),
+    )
     writers = [(path, write) for path, write in wanted if path]
-    if len({path for path, _ in writers}) < len(writers):
-        raise AdderHwError(f"outputs: found {[str(path) for path, _ in writers]}, expected different names")
-    for path, _ in writers:
-        check_writable(path)
+    check_outputs([path for path, _ in writers])
     with progress_bar() as progress:
         document = simulate(
             model or SHIPPED_MODEL,

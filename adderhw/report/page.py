@@ -38,7 +38,7 @@ def render_html(document):
     """The page as text; every name that the model supplies is escaped."""
     script = (TEMPLATES / "sort.js").read_text(encoding="utf-8")
     comparison = document["comparison"]
-    return _environment().get_template("report.html.j2").render(
+    return environment().get_template("report.html.j2").render(
         document=document,
         causes=CAUSES,
         charts=charts_of(document),
@@ -61,7 +61,8 @@ def script_digest(script):
     return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
-def _environment():
+def environment():
+    """The Jinja environment of the templates: everything is escaped, every name must exist."""
     environment = Environment(
         autoescape=True,
         loader=FileSystemLoader(TEMPLATES),
