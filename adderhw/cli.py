@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from adderhw.command_line import check_outputs, progress_bar, run_app
+from adderhw.errors import RunError
 
 PROGRAM = "python -m adderhw.simulate"
 EXAMPLES = f"""Examples:
@@ -42,6 +43,9 @@ def command(
     batch_size: Annotated[int, typer.Option(help="Images per batch.")] = 128,
     threads: Annotated[
         int | None, typer.Option(help="Threads; default all cores. Results do not depend on it.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler whose workers run the images: tcp://host:8786.")
     ] = None,
     kernel: Annotated[
         str | None, typer.Option(help="Kernel path: vnni, avx512, avx2 or portable; default the fastest here.")
@@ -109,6 +113,7 @@ def command(
             overflow=overflow,
             accumulate_all=accumulate_all,
             progress=progress,
+            scheduler=scheduler,
             command=shlex.join([*PROGRAM.split(), *sys.argv[1:]]),
         )
     summary.print_summary(document, Console())
@@ -122,4 +127,4 @@ def command(
 
 def main() -> None:
     """Entry point of `python -m adderhw.simulate` and `adderhw-simulate`."""
-    run_app(app, PROGRAM)
+    run_app(app, PROGRAM, failures=(RunError,))
