@@ -1,6 +1,5 @@
 """Runs one function over many tasks on a Dask cluster; a worker that dies loses nothing, and each task counts once."""
 
-import hashlib
 import pickle
 import secrets
 from itertools import islice
@@ -33,8 +32,7 @@ def on_cluster(address, function, shared, tasks):
 
 def _run(distributed, client, function, shared, tasks):
     numbered, name = iter(enumerate(tasks)), secrets.token_hex(8)
-    packed = pickle.dumps((__version__, shared))
-    held = client.submit(_unpacked, packed, key=f"adderhw-shared-{hashlib.sha256(packed).hexdigest()[:16]}-{name}")
+    held = client.submit(unpacked, packed(shared), key=f"adderhw-{name}-shared")
 
     def submitted(count):
         for index, task in islice(numbered, count):
@@ -49,9 +47,14 @@ def _run(distributed, client, function, shared, tasks):
             running.add(more)
 
 
-def _unpacked(packed):
-    """What all tasks share, on a worker; raises AdderHwError where the worker has another version."""
-    version, shared = pickle.loads(packed)
+def packed(shared):
+    """Bytes of what all tasks share, with the caller's version."""
+    return pickle.dumps((__version__, shared))
+
+
+def unpacked(data):
+    """What `packed` was given, on a worker; raises AdderHwError where the worker has another version."""
+    version, shared = pickle.loads(data)
     if version != __version__:
         raise AdderHwError(f"worker: found adderhw {__version__}, expected {version} as the caller has")
     return shared
