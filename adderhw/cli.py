@@ -73,6 +73,9 @@ def command(
     markdown_path: Annotated[Path | None, typer.Option("--markdown", help="Write the report as Markdown.")] = None,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the results as JSON (schema 3).")] = None,
     csv_path: Annotated[Path | None, typer.Option("--csv", help="Write a row per layer as CSV.")] = None,
+    annotate: Annotated[
+        Path | None, typer.Option(help="Write a copy of the model whose nodes carry their energies, for Netron.")
+    ] = None,
     trace: Annotated[Path | None, typer.Option(help="Write every tensor as DIR/NAME.npy with an index.")] = None,
     accumulator_bits: Annotated[int, typer.Option(help="Width of the adder layers' accumulators; 0: wide enough.")] = 0,
     overflow: Annotated[str, typer.Option(help="What a narrow accumulator does: wrap or saturate.")] = "wrap",
@@ -81,7 +84,7 @@ def command(
     ] = False,
 ) -> None:
     """Simulate an integer adder network bit for bit; tally its operations and price them."""
-    from adderhw.report import markdown, page, summary, tables
+    from adderhw.report import markdown, onnx_metadata, page, summary, tables
     from adderhw.simulation import SHIPPED_MODEL, simulate
 
     wanted = (
@@ -89,6 +92,7 @@ def command(
         (markdown_path, markdown.write_markdown),
         (json_path, tables.write_json),
         (csv_path, tables.write_csv),
+        (annotate, onnx_metadata.write_annotated),
     )
     writers = [(path, write) for path, write in wanted if path]
     check_outputs([path for path, _ in writers])
