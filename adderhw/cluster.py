@@ -61,10 +61,14 @@ def unpacked(data):
 
 
 def _client(distributed, address):
+    """A connected client; raises AdderHwError where no scheduler answers or no worker comes."""
+    client = None
     try:
         client = distributed.Client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False)
         client.wait_for_workers(1, timeout=SECONDS_TO_CONNECT)
     except (OSError, ValueError, TimeoutError) as error:
+        if client is not None:
+            client.close()
         reason = " ".join(str(error).split()) or type(error).__name__
         raise AdderHwError(f"scheduler {address}: found {reason}, expected a Dask scheduler with a worker") from None
     return client

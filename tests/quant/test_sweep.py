@@ -12,6 +12,7 @@ import pytest
 
 from adderhw.errors import AdderHwError
 from adderhw.simulation import simulate
+from adderhw.sweep import main
 from export.writer import write_graph
 from quant.convert import quantise
 from quant.float_graph import read_float_graph
@@ -171,3 +172,26 @@ def test_a_cluster_whose_worker_dies_measures_the_same(swept, tmp_path):
         started.stderr.close()
     assert lines_of(store) == lines_of(swept[2])
     assert len({json.dumps(json.loads(line).get("point")) for line in lines_of(store)}) == 17
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--workers", "-1"], "workers: found -1, expected 0 or more"),
+        (["--workers", "2", "--scheduler", "tcp://a:1"], "and none with --scheduler"),
+        (["--csv", "s.jsonl"], "expected different names"),
+        (["--plot", "s.gif"], "found suffix '.gif'"),
+        (["--plot", "none/s.png"], "none/s.png: cannot write"),
+    ],
+)
+def test_a_wrong_call_is_one_line_and_code_2(swept, options, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    config = swept[2].with_name("s.toml")
+    monkeypatch.setattr(sys, "argv", ["sweep", str(config), "--store", "s.jsonl", *options])
+    with pytest.raises(SystemExit) as done:
+        main()
+    assert done.value.code == 2
+    err = capsys.readouterr().err
+    assert words in err
+    assert len(err.splitlines()) == 1
+    assert not list(tmp_path.iterdir())

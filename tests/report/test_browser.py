@@ -10,6 +10,8 @@ from dataclasses import replace
 import pytest
 
 from adderhw.report.page import render_html, script_digest
+from adderhw.report.side_by_side import side_by_side
+from adderhw.report.side_by_side_output import render_html as side_by_side_html
 from tests.report.example import full_document, layers
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -56,6 +58,7 @@ def test_the_layer_table_sorts_and_the_console_is_silent(tmp_path):
     seen = json.loads(re.search(r'<pre id="seen">(.*?)</pre>', dom, re.S)[1])
     layers = document["layers"]
     by_energy = sorted(layers, key=lambda layer: layer["energy_pj"]["horowitz45"])
+    assert 'class="sorts">' in dom
     assert seen["start"] == [layer["name"] for layer in layers]
     assert seen["up"] == [layer["name"] for layer in by_energy]
     assert seen["sort"] == "ascending"
@@ -79,3 +82,10 @@ def test_a_page_of_158_layers_is_drawn_within_a_second(tmp_path):
     dom, console = browse(page.replace("</body>", f"<script>{timer}</script></body>"), tmp_path)
     assert console == []
     assert float(re.search(r"<title>loaded ([\d.]+)", dom)[1]) < 1000
+
+
+def test_runs_side_by_side_leave_the_console_silent(tmp_path):
+    documents = [full_document(), full_document()]
+    dom, console = browse(side_by_side_html(side_by_side(documents, ("a.json", "b.json")), documents), tmp_path)
+    assert console == []
+    assert "Accuracy against energy" in dom

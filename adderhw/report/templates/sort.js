@@ -25,3 +25,4 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
+document.querySelectorAll(".sorts").forEach(hint => { hint.hidden = false; });
