@@ -26,7 +26,8 @@ def print_summary(document, console):
 
 def _headlines(document):
     data, accuracy, totals = document["data"], document["accuracy"], document["totals"]
-    yield f"{document['model']['path']} on {data['name']} {data['split']}, {data['count']:,} images"
+    ran = " ".join(filter(None, (data["name"], data["split"])))
+    yield f"{document['model']['path']} on {ran}, {data['count']:,} images"
     yield _accuracy_line(accuracy)
     paper = totals["paper"]
     counts = ", ".join(f"{name} {count_text(paper[name])}" for name in ("mul", "add", "xnor"))

@@ -88,6 +88,10 @@ def test_long_names_may_break_after_a_dot():
     assert "block.<wbr>adder2" in render_html(document())
 
 
+def test_data_without_a_split_is_named_alone():
+    assert "<p>x.npz: 2 images" in render_html(document(data={"name": "x.npz", "split": None, "count": 2}))
+
+
 def test_mismatches_are_shown():
     check = {"backend": "onnxruntime", "images": 8, "values": 4096, "mismatches": 7}
     assert "7 differ" in render_html(document(check=check))
