@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from adderhw.errors import AdderHwError
+from adderhw.files import check_writable
 
 
 @contextlib.contextmanager
@@ -25,6 +26,14 @@ def progress_bar(title="images"):
 def wide_console():
     """A Console for tables: as wide as the terminal, 120 columns in a pipe."""
     return Console() if sys.stdout.isatty() else Console(width=120)
+
+
+def check_outputs(paths):
+    """Raises AdderHwError unless all files have names of their own and can be written."""
+    if len(set(paths)) < len(paths):
+        raise AdderHwError(f"outputs: found {[str(path) for path in paths]}, expected different names")
+    for path in paths:
+        check_writable(path)
 
 
 def run_app(app, program, *, failures=(), interrupted="interrupted"):

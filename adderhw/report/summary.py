@@ -27,7 +27,8 @@ def print_summary(document, console):
 
 def _headlines(document):
     data, accuracy, totals = document["data"], document["accuracy"], document["totals"]
-    yield f"{document['model']['path']} on {data['name']} {data['split']}, {data['count']:,} images"
+    ran = " ".join(filter(None, (data["name"], data["split"])))
+    yield f"{document['model']['path']} on {ran}, {data['count']:,} images"
     yield _accuracy_line(accuracy)
     paper = totals["paper"]
     counts = ", ".join(f"{name} {count_text(paper[name])}" for name in ("mul", "add", "xnor"))
@@ -69,14 +70,14 @@ def _print_rivals(document, console):
             _array_line(memory),
             *_ratio_lines(memory, "arithmetic and memory, over the same tables and both ends of DRAM"),
         ]
-        lines += [f"no figure for {names}: {reason}" for reason, names in _unfit(document).items()]
+        lines += [f"no figure for {names}: {reason}" for reason, names in unfit_by_reason(document).items()]
         lines += [f"memory: {memory['table']['title']}, {memory['table']['node_nm']} nm. {memory['assumptions']}"]
     lines += area_lines(document)
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _unfit(document):
+def unfit_by_reason(document):
     """{why: the titles of the rivals that have no figure on the accelerator}."""
     reasons = {}
     for name, reason in document["memory"]["unfit"].items():
