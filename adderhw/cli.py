@@ -24,6 +24,8 @@ EXAMPLES = f"""Examples:
   {PROGRAM} --accumulator-bits 12 --overflow saturate
 
   {PROGRAM} --energy horowitz45,mine.toml --accelerator eyeriss_like
+
+  {PROGRAM} cnn.onnx --as adder              any ONNX network: tally and price only
 """
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -31,7 +33,10 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 @app.command(epilog=EXAMPLES)
 def command(
     model: Annotated[
-        Path | None, typer.Argument(help="Integer ONNX file; without it the digits network that ships.")
+        Path | None,
+        typer.Argument(
+            help="Integer ONNX file, or any ONNX network to be tallied; without it the digits network that ships."
+        ),
     ] = None,
     data: Annotated[
         str, typer.Option(help="Data set (digits, cifar10, fashion-mnist) or a .npy/.npz file with x and y.")
@@ -70,6 +75,12 @@ def command(
     accumulate_all: Annotated[
         bool, typer.Option(help="Apply --accumulator-bits to convolution and linear layers too.")
     ] = False,
+    arithmetic: Annotated[
+        str | None, typer.Option("--as", help="Price the topology with the layers of an adder, cnn or bnn network.")
+    ] = None,
+    bits: Annotated[
+        int | None, typer.Option(help="Width of the integer networks beside a float model (default 8).")
+    ] = None,
 ) -> None:
     """Simulate an integer adder network bit for bit; tally its operations and price them."""
     from adderhw.report import page, summary, tables
@@ -99,6 +110,8 @@ def command(
             accumulator_bits=accumulator_bits,
             overflow=overflow,
             accumulate_all=accumulate_all,
+            arithmetic=arithmetic,
+            bits=bits,
             progress=progress,
             command=shlex.join([*PROGRAM.split(), *sys.argv[1:]]),
         )

@@ -13,8 +13,18 @@ from adderhw.cost.accelerator import load_accelerator
 from adderhw.cost.cnn_weights import cnn_weights
 from adderhw.cost.energy import load_table
 from adderhw.cost.operands import operands_of
-from adderhw.errors import AdderHwError
+from adderhw.errors import AdderHwError, ModelError
 from adderhw.fixed import bits_for
+from adderhw.foreign.tally import (
+    OTHER_ARITHMETIC,
+    ForeignModel,
+    check_as,
+    foreign_document,
+    is_foreign,
+    load_foreign,
+    refuse_simulation,
+    repriced_document,
+)
 from adderhw.graph import Graph
 from adderhw.kernels import Accumulator
 from adderhw.onnx_reader import load_proto, read_graph
@@ -45,6 +55,16 @@ class Model:
         return outputs[self.graph.outputs[0]]
 
 
+def open_model(path):
+    """The Model in the ONNX file `path`, or the ForeignModel where no op in it is this toolkit's."""
+    if not is_foreign(load_proto(path)):
+        return load(path)
+    try:
+        return load(path)
+    except ModelError as error:
+        return load_foreign(path, str(error).removeprefix(f"{path}: "))
+
+
 def load(path=SHIPPED_MODEL):
     """The Model in the integer ONNX file `path` (default: the digits network that ships). Raises ModelError."""
     graph = read_graph(path)
@@ -69,10 +89,15 @@ def simulate(
     accumulator_bits=0,
     overflow="wrap",
     accumulate_all=False,
+    arithmetic=None,
+    bits=None,
     progress=None,
     command=None,
 ):
     """Runs `model` (a path or a Model) on `data` and returns the schema 2 document (docs/energy.md) as a dict.
+
+    A file without ops of this toolkit is tallied and priced only, and the document says why; so is a topology that
+    `arithmetic` ('adder', 'cnn' or 'bnn') prices with other layers. bits: widths of a float file's integer networks.
 
     data: a data set's name or a .npy/.npz file; split, limit: which of its images; leave_out: an .npz whose array named
     as the split has indices of images not to take. batch_size: images per call.
@@ -86,10 +111,27 @@ def simulate(
     progress: called with (images done, images in all). command: how to reproduce, for the report.
     Raises AdderHwError subclasses for everything that does not fit.
     """
-    model = model if isinstance(model, Model) else load(model)
     check_call(batch_size, threads, check, accumulator_bits, overflow)
+    check_as(arithmetic, bits)
+    model = model if isinstance(model, Model) else open_model(model)
     tables = [load_table(table) for table in energy]
     described = load_accelerator(accelerator) if accelerator else None
+    if arithmetic or isinstance(model, ForeignModel):
+        reason = OTHER_ARITHMETIC if arithmetic else model.reason
+        narrow = accumulator_bits or None
+        refuse_simulation(reason, check=check, trace=trace, cnn=cnn, accumulator_bits=narrow, leave_out=leave_out)
+        options = {
+            "arithmetic": arithmetic,
+            "bits": bits,
+            "tables": tables,
+            "accelerator": described,
+            "command": command,
+        }
+        if isinstance(model, ForeignModel):
+            return foreign_document(model, **options)
+        return repriced_document(model, operands_of(model.graph), **options)
+    if bits is not None:
+        raise AdderHwError(f"bits: found {bits} for an integer model, expected none (the file states its widths)")
     operands, cnn_operands = layer_operands(model.graph, cnn)
     samples = open_samples(model.graph, data, split, limit, leave_out)
     threads = threads or available_threads()

@@ -1,1 +1,1 @@
-"""Networks that other tools wrote: their operations by shape inference, and their integers where these are determined."""
+"""Networks that other tools wrote: their operations, and their integers where these are determined."""

@@ -135,9 +135,7 @@ def inferred(model, constants):
     shadow = onnx.ModelProto()
     shadow.CopyFrom(model)
     del shadow.graph.node[:]
-    shadow.graph.node.extend(
-        proxy(node) for node in model.graph.node if not set(node.output) <= constants.keys()
-    )
+    shadow.graph.node.extend(proxy(node) for node in model.graph.node if not set(node.output) <= constants.keys())
     present = {tensor.name for tensor in shadow.graph.initializer}
     shadow.graph.initializer.extend(
         numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items() if name not in present
@@ -171,7 +169,9 @@ def fold(model, constants, known):
 
 def evaluate(model, raw, feeds):
     """The outputs of one node on arrays, by ONNX's reference implementation."""
-    inputs = [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape) for n, a in feeds.items()]
+    inputs = [
+        helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape) for n, a in feeds.items()
+    ]
     outputs = [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in raw.output]
     graph = helper.make_graph([raw], "constant", inputs, outputs)
     single = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
@@ -195,7 +195,7 @@ def sizes_of(kind, array):
 
 
 def checked_types(nodes, known, constants):
-    """({name: sizes}, {name: dtype}) of every tensor that the nodes read or write; raises ModelError for an unknown one."""
+    """({name: sizes}, {name: dtype}) of every tensor of the nodes; raises ModelError for an unknown one."""
     shapes = {name: array.shape for name, array in constants.items()}
     dtypes = {name: array.dtype for name, array in constants.items()}
     for node in nodes:

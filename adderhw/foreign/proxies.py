@@ -27,7 +27,11 @@ def proxy(node):
     if known is None:
         return node
     op, inputs, attributes = known
-    names = list(node.input)[inputs] if isinstance(inputs, slice) else [node.input[i] for i in inputs if i < len(node.input)]
+    names = (
+        list(node.input)[inputs]
+        if isinstance(inputs, slice)
+        else [node.input[i] for i in inputs if i < len(node.input)]
+    )
     made = helper.make_node(op, names, list(node.output), name=node.name)
     made.attribute.extend(attribute for attribute in node.attribute if attribute.name in attributes)
     return made

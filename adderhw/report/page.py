@@ -53,7 +53,7 @@ def _comparison(document, source):
     A rival of more than MOST_TIMES this network's energy is told in words, for its bar would shrink all others.
     """
     table = source["table"]
-    networks = [("ANN", document["totals"])]
+    networks = [(document["network"]["title"], document["totals"])]
     networks += [(rival["title"], rival) for rival in document["baselines"].values() if rival["energy_pj"][table]]
     most = MOST_TIMES * document["totals"]["energy_pj"][table]
     beyond = [(label, totals["energy_pj"][table]) for label, totals in networks if totals["energy_pj"][table] > most]

@@ -6,7 +6,7 @@ from adderhw.report.figures import count_text, energy_text, multiplications, per
 ARITHMETIC_ONLY = (
     "arithmetic only: no memory, registers, wires, clock or control; the document says what each rival assumes"
 )
-MAIN_RIVALS = ("cnn", "bnn")
+MAIN_RIVALS = ("ann", "cnn", "bnn")
 
 
 def print_summary(document, console):
@@ -26,8 +26,14 @@ def print_summary(document, console):
 
 def _headlines(document):
     data, accuracy, totals = document["data"], document["accuracy"], document["totals"]
-    yield f"{document['model']['path']} on {data['name']} {data['split']}, {data['count']:,} images"
-    yield _accuracy_line(accuracy)
+    if document["tally_only"]:
+        yield f"{document['model']['path']} as {document['network']['title']}"
+        yield f"tally only, nothing was simulated: {document['tally_only']}"
+    else:
+        yield f"{document['model']['path']} on {data['name']} {data['split']}, {data['count']:,} images"
+        yield _accuracy_line(accuracy)
+    if document["network"]["assumptions"]:
+        yield document["network"]["assumptions"]
     paper = totals["paper"]
     counts = ", ".join(f"{name} {count_text(paper[name])}" for name in ("mul", "add", "xnor"))
     yield f"operations an image, as papers count: {counts}"
@@ -47,7 +53,7 @@ def _energy_table(document):
     from rich.table import Table
     from rich.text import Text
 
-    networks = [("ANN", document["totals"])]
+    networks = [(document["network"]["title"], document["totals"])]
     networks += [(rival["title"], rival) for name, rival in document["baselines"].items() if name in MAIN_RIVALS]
     table = Table("energy an image, arithmetic only", box=None, pad_edge=False, title=None)
     for label, _ in networks:
@@ -65,7 +71,7 @@ def _print_rivals(document, console):
     lines = [*_ratio_lines(comparison, scope), ARITHMETIC_ONLY]
     if memory:
         lines += [
-            _array_line(memory),
+            _array_line(memory, document["network"]["name"]),
             *_ratio_lines(memory, "arithmetic and memory, over the same tables and both ends of DRAM"),
         ]
         lines += [f"no figure for {names}: {reason}" for reason, names in _unfit(document).items()]
@@ -92,9 +98,9 @@ def _ratio_lines(section, scope):
     yield from section["losses"] or ["No rival takes as little energy as this network."]
 
 
-def _array_line(memory):
+def _array_line(memory, network):
     """The accelerator, and what this network does on it, in one line."""
-    array, own = memory["accelerator"], memory["networks"]["ann"]
+    array, own = memory["accelerator"], memory["networks"][network]
     ends = [energy_text(_memory_energy(own["energy_pj"], end)) for end in ("low", "high")]
     dram = f"{count_text(own['bits']['dram'] // 8)} bytes from and to DRAM"
     return (
