@@ -39,8 +39,9 @@ def command(
         ),
     ] = None,
     data: Annotated[
-        str, typer.Option(help="Data set (digits, cifar10, fashion-mnist) or a .npy/.npz file with x and y.")
-    ] = "digits",
+        str | None,
+        typer.Option(help="Data set (digits, the default, cifar10, fashion-mnist) or a .npy/.npz file with x and y."),
+    ] = None,
     split: Annotated[str, typer.Option(help="Split of the data set: train or test.")] = "test",
     limit: Annotated[int | None, typer.Option(help="Only the first LIMIT images.")] = None,
     leave_out: Annotated[
@@ -82,7 +83,10 @@ def command(
         int | None, typer.Option(help="Width of the integer networks beside a float model (default 8).")
     ] = None,
 ) -> None:
-    """Simulate an integer adder network bit for bit; tally its operations and price them."""
+    """Simulate an integer adder network bit for bit; tally its operations and price them.
+
+    Any other ONNX network is tallied and priced too, and simulated with --data where its integers are determined.
+    """
     from adderhw.report import page, summary, tables
     from adderhw.simulation import SHIPPED_MODEL, simulate
 

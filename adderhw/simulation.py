@@ -9,20 +9,20 @@ from time import perf_counter
 
 import numpy as np
 
+from adderhw.accuracy import accuracy
 from adderhw.cost.accelerator import load_accelerator
 from adderhw.cost.cnn_weights import cnn_weights
 from adderhw.cost.energy import load_table
 from adderhw.cost.operands import operands_of
 from adderhw.errors import AdderHwError, ModelError
 from adderhw.fixed import bits_for
+from adderhw.foreign.run import Running
 from adderhw.foreign.tally import (
-    OTHER_ARITHMETIC,
     ForeignModel,
     check_as,
     foreign_document,
     is_foreign,
     load_foreign,
-    refuse_simulation,
     repriced_document,
 )
 from adderhw.graph import Graph
@@ -61,8 +61,8 @@ def open_model(path):
         return load(path)
     try:
         return load(path)
-    except ModelError as error:
-        return load_foreign(path, str(error).removeprefix(f"{path}: "))
+    except ModelError:
+        return load_foreign(path)
 
 
 def load(path=SHIPPED_MODEL):
@@ -74,7 +74,7 @@ def load(path=SHIPPED_MODEL):
 def simulate(
     model=SHIPPED_MODEL,
     *,
-    data="digits",
+    data=None,
     split="test",
     limit=None,
     leave_out=None,
@@ -96,11 +96,13 @@ def simulate(
 ):
     """Runs `model` (a path or a Model) on `data` and returns the schema 2 document (docs/energy.md) as a dict.
 
-    A file without ops of this toolkit is tallied and priced only, and the document says why; so is a topology that
-    `arithmetic` ('adder', 'cnn' or 'bnn') prices with other layers. bits: widths of a float file's integer networks.
+    A file without ops of this toolkit is simulated where its integers are determined and `data` is given; else it is
+    tallied and priced only, and the document says why. So is a topology that `arithmetic` ('adder', 'cnn' or 'bnn')
+    prices with other layers. bits: width of the integer networks beside a float file's, None for 8.
 
-    data: a data set's name or a .npy/.npz file; split, limit: which of its images; leave_out: an .npz whose array named
-    as the split has indices of images not to take. batch_size: images per call.
+    data: a data set's name or a .npy/.npz file; None: digits, and no run of a file of other tools. split, limit: which
+    of its images; leave_out: an .npz whose array named as the split has indices of images not to take.
+    batch_size: images per call.
     threads: None for all cores; results do not depend on it. path: kernel path ('vnni', 'avx512', 'avx2', 'portable').
     energy: names or paths of energy tables. cnn: ONNX file of a CNN of the same topology, whose weights the
     hard-wired CNN of the comparison takes instead of this network's.
@@ -116,24 +118,17 @@ def simulate(
     model = model if isinstance(model, Model) else open_model(model)
     tables = [load_table(table) for table in energy]
     described = load_accelerator(accelerator) if accelerator else None
-    if arithmetic or isinstance(model, ForeignModel):
-        reason = OTHER_ARITHMETIC if arithmetic else model.reason
-        narrow = accumulator_bits or None
-        refuse_simulation(reason, check=check, trace=trace, cnn=cnn, accumulator_bits=narrow, leave_out=leave_out)
-        options = {
-            "arithmetic": arithmetic,
-            "bits": bits,
-            "tables": tables,
-            "accelerator": described,
-            "command": command,
-        }
-        if isinstance(model, ForeignModel):
-            return foreign_document(model, **options)
-        return repriced_document(model, operands_of(model.graph), **options)
+    options = {"arithmetic": arithmetic, "bits": bits, "tables": tables, "accelerator": described, "command": command}
+    only_simulated = {"trace": trace, "cnn": cnn, "accumulator_bits": accumulator_bits or None}
+    if isinstance(model, ForeignModel):
+        running = Running(data, split, limit, leave_out, batch_size, threads, check, progress)
+        return foreign_document(model, running=running, refused=only_simulated, **options)
+    if arithmetic:
+        return repriced_document(model, refused={"check": check, "leave_out": leave_out, **only_simulated}, **options)
     if bits is not None:
         raise AdderHwError(f"bits: found {bits} for an integer model, expected none (the file states its widths)")
     operands, cnn_operands = layer_operands(model.graph, cnn)
-    samples = open_samples(model.graph, data, split, limit, leave_out)
+    samples = open_samples(model.graph, data or "digits", split, limit, leave_out)
     threads = threads or available_threads()
     accumulator = Accumulator(accumulator_bits, overflow == "saturate")
     started = perf_counter()
@@ -234,16 +229,6 @@ def run_batches(plan, samples, batch_size, checker, tracer, progress):
         if progress:
             progress(min(start + batch_size, len(samples)), len(samples))
     return np.concatenate(logits), seconds
-
-
-def accuracy(logits, labels):
-    """top1, top5 and counts, None without labels; the lower class wins a tie, and top5 needs more than 5 classes."""
-    if labels is None or logits.ndim != 2:
-        return None
-    ranked = np.argsort(-logits.astype(np.float64), axis=1, kind="stable")
-    correct = int((ranked[:, 0] == labels).sum())
-    top5 = float((ranked[:, :5] == labels[:, None]).any(axis=1).mean()) if logits.shape[1] > 5 else None
-    return {"top1": correct / len(labels), "top5": top5, "correct": correct, "count": len(labels)}
 
 
 def layer_results(plan, operands, cnn_operands):

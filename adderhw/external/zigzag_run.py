@@ -46,17 +46,33 @@ def search(model, hardware, mapping, *, depth=SEARCH_DEPTH):
 
 
 def _run(paths, depth):
-    from zigzag.api import get_hardware_performance_zigzag
+    """ZigZag's own pipeline (zigzag.api) without its plots, which fail where a layer has no loop left to order."""
+    from zigzag.mapping.temporal_mapping import TemporalMappingType
+    from zigzag.stages.evaluation.cost_model_evaluation import CostModelStage
+    from zigzag.stages.main import MainStage
+    from zigzag.stages.mapping.spatial_mapping_generation import SpatialMappingGeneratorStage
+    from zigzag.stages.mapping.temporal_mapping_generator_stage import TemporalMappingGeneratorStage
+    from zigzag.stages.parser.accelerator_parser import AcceleratorParserStage
+    from zigzag.stages.parser.onnx_model_parser import ONNXModelParserStage
+    from zigzag.stages.results.reduce_stages import MinimalEnergyStage, SumStage
+    from zigzag.stages.workload_iterator import WorkloadStage
 
+    stages = [
+        ONNXModelParserStage, AcceleratorParserStage, SumStage, WorkloadStage, MinimalEnergyStage,
+        SpatialMappingGeneratorStage, MinimalEnergyStage, TemporalMappingGeneratorStage, CostModelStage,
+    ]  # fmt: skip
+    search_space = MainStage(
+        list_of_callables=stages, workload=paths["model.onnx"], accelerator=paths["hardware.yaml"],
+        mapping=paths["mapping.yaml"], dump_folder=paths["out"], loma_lpf_limit=depth, loma_show_progress_bar=False,
+        nb_mappings_generated=1, enable_mix_spatial_mapping_generation=False,
+        access_same_data_considered_as_no_access=True, temporal_mapping_type=TemporalMappingType.UNEVEN,
+    )  # fmt: skip
     try:
-        *_, evaluations = get_hardware_performance_zigzag(
-            paths["model.onnx"], paths["hardware.yaml"], paths["mapping.yaml"], opt="energy", lpf_limit=depth,
-            dump_folder=paths["out"], loma_show_progress_bar=False,
-        )  # fmt: skip
+        ((_, layers),) = search_space.run()
     except Exception as error:  # ZigZag raises what it likes, AssertionErrors for most
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise AdderHwError(f"zigzag: found no mapping ({reason}), expected one for every layer") from error
-    return {found.layer.name: _searched(found) for found, _ in evaluations[0][1]}
+    return {found.layer.name: _searched(found) for found, _ in layers}
 
 
 def _searched(found):

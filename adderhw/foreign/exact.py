@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adderhw.errors import ModelError
 from adderhw.foreign.integers import InexactError, Scaled, Sums, linear_sums, window_sums
 from adderhw.tensor import Tensor
 
@@ -254,8 +253,3 @@ class _Builder:
 def checked_tensors(network):
     """The computed tensors that the file itself names, which a second implementation can be asked for."""
     return [step.output for step in network.steps if not step.output.endswith(" (codes)")]
-
-
-def input_error(found):
-    """The ModelError of a network with more than one input."""
-    return ModelError(f"model: found {found} inputs, expected 1")
