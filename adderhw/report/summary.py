@@ -1,5 +1,6 @@
 """Prints the gist of a report document on a terminal, or plainly into a pipe."""
 
+from adderhw.cost.baselines import ANN
 from adderhw.report.comparison import rival_text
 from adderhw.report.figures import count_text, energy_text, multiplications, percent_text, ratio_text
 
@@ -76,8 +77,36 @@ def _print_rivals(document, console):
         ]
         lines += [f"no figure for {names}: {reason}" for reason, names in _unfit(document).items()]
         lines += [f"memory: {memory['table']['title']}, {memory['table']['node_nm']} nm. {memory['assumptions']}"]
+    if document["network"]["name"] == ANN.name:
+        lines += _bands(document)
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _bands(document):
+    """The CNN's energy over this adder network's over all tables, each with its assumptions in one line."""
+    bits, memory = document["baselines"]["cnn"]["bits"], document["memory"]
+    if bits is None:
+        return
+    own, cnn = document["totals"]["accumulator_bits"], document["baselines"]["cnn"]["accumulator_bits"]
+    assumed = (
+        f"programmable weights, the adder layers' operands {span_text(bits['input'])} × {span_text(bits['weight'])} bit "
+        f"in both, accumulators ANN {span_text(own)}, CNN {span_text(cnn)} bit, all other layers the same"
+    )
+    band = band_text(document["comparison"]["ratios"]["cnn"]["band"])
+    yield f"CNN / ANN over all tables, arithmetic only: {band}; {assumed}; no memory, wires, clock or control"
+    if memory and "cnn" in memory["ratios"]:
+        array, table = memory["accelerator"], memory["table"]
+        band = band_text(memory["ratios"]["cnn"]["band"])
+        yield (
+            f"CNN / ANN over all tables, with memory: {band}; {assumed}; {array['title']}, {table['title']}, "
+            f"{table['node_nm']} nm, layer by layer through DRAM; no wires, clock or control"
+        )
+
+
+def span_text(ends):
+    """'8' of [8, 8], '12–18' of [12, 18]."""
+    return str(ends[0]) if ends[0] == ends[1] else f"{ends[0]}–{ends[1]}"
 
 
 def _unfit(document):

@@ -59,7 +59,7 @@ SHIPPED_TABLE = (files("adderhw.cost") / "tables" / "horowitz45.toml").read_text
     [
         ('unit = "pJ"\n', "", "missing unit"),
         ('unit = "pJ"', 'unit = "nJ"', "unit: found 'nJ', expected 'pJ'"),
-        ("[kinds.add]", "[kinds.adds]", "kinds.adds"),
+        ("[kinds.add]", "[kinds.adds]", "kinds: found 'adds', expected one of add, sub"),
         ("node_nm = 45\n", "node_nm = 45\nnode_mm = 45\n", "node_mm"),
     ],
 )
@@ -79,12 +79,12 @@ def test_a_mistake_in_ones_own_table_is_one_line(monkeypatch, capsys, tmp_path, 
 def test_a_width_outside_ones_own_tables_range_is_one_line(monkeypatch, capsys, tmp_path):
     path = tmp_path / "mine.toml"
     narrow = SHIPPED_TABLE.replace('name = "horowitz45"', 'name = "mine"').replace(
-        "range = [1, 64]", "range = [8, 32]", 1
+        "range = [1, 64]", "range = [8, 16]", 1
     )
-    path.write_text(narrow.replace("points = [[8, 0.03], [16, 0.05], [32, 0.1]]", "points = [[8, 0.03], [32, 0.1]]"))
+    path.write_text(narrow.replace("points = [[8, 0.03], [16, 0.05], [32, 0.1]]", "points = [[8, 0.03], [16, 0.05]]"))
     code, out, err = call(monkeypatch, capsys, "--limit", "1", "--energy", path, "--json", tmp_path / "r.json")
     assert (code, out) == (2, "")
     assert err.startswith("error: mine: found event add:")
-    assert err.endswith("expected add of 8 to 32 bits\n")
+    assert err.endswith("expected add of 8 to 16 bits\n")
     assert err.count("\n") == 1
     assert [file.name for file in tmp_path.iterdir()] == ["mine.toml"]
