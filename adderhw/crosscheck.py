@@ -25,6 +25,7 @@ EXAMPLES = f"""Examples:
 
   {PROGRAM} ann20_int8.onnx --zigzag eyeriss_like      and ZigZag on that accelerator (adderhw[zigzag])
 """
+PIPE_WIDTH = 160  # characters of a line where no terminal says how many it has
 ZIGZAG_OPERANDS = {"activations": "act_size", "weights": "weight_size", "partial_sums": "output_size"}
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -55,7 +56,7 @@ def command(
         differing += [f"{path}: {where}" for where in differ]
         sums = [f"{sum(macs.values()):,}" for macs in counts.values()]
         shown.add_row(subject.name, str(len(taps)), f"{sum(taps.values()):,}", *sums, str(len(differ)))
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
     console.print(shown)
     for name, searched in found:
         console.print(searched_text(name, searched, zigzag, table), markup=False, highlight=False, soft_wrap=True)

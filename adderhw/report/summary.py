@@ -90,8 +90,8 @@ def _bands(document):
         return
     own, cnn = document["totals"]["accumulator_bits"], document["baselines"]["cnn"]["accumulator_bits"]
     assumed = (
-        f"programmable weights, the adder layers' operands {span_text(bits['input'])} × {span_text(bits['weight'])} bit "
-        f"in both, accumulators ANN {span_text(own)}, CNN {span_text(cnn)} bit, all other layers the same"
+        f"programmable weights, operands of {span_text(bits['input'])} × {span_text(bits['weight'])} bit in both adder "
+        f"and CNN layers, accumulators ANN {span_text(own)}, CNN {span_text(cnn)} bit, all other layers the same"
     )
     band = band_text(document["comparison"]["ratios"]["cnn"]["band"])
     yield f"CNN / ANN over all tables, arithmetic only: {band}; {assumed}; no memory, wires, clock or control"

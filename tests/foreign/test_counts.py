@@ -102,11 +102,3 @@ def test_both_quantised_formats_count_the_same(tmp_path):
     assert tallies[0] == tallies[1]
     assert tallies[0]["mul:8"] == 16148
     assert not any(name.startswith("f") for name in tallies[0])
-
-
-def test_every_op_that_has_a_cost_is_in_the_documentation():
-    from pathlib import Path
-
-    text = (Path(__file__).parents[2] / "docs" / "energy.md").read_text(encoding="utf-8")
-    for _, op in COUNTS:
-        assert f"`{op}`" in text, op
