@@ -6,7 +6,6 @@ from onnx import helper
 
 from adderhw.cost.events import Tally, tally_by_name
 from adderhw.errors import CostError
-from adderhw.foreign.counts import COUNTS
 from adderhw.foreign.graph import foreign_graph
 from adderhw.foreign.network import count_network
 from adderhw.onnx_reader import load_proto

@@ -1,4 +1,4 @@
-"""docs/foreign.md says what the code does: every op with a cost, every op that is simulated, the counts of what ships."""
+"""docs/foreign.md says what the code does: every op with a cost, the widths, the counts of what ships."""
 
 import re
 from pathlib import Path

@@ -14,6 +14,8 @@ from tests.report.example import document, layers
 TOP = {
     "schema": int,
     "model": dict,
+    "network": dict,
+    "tally_only": type(None),
     "data": dict,
     "accuracy": dict,
     "layers": list,
