@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
 
 from adderhw.errors import ModelError
 from adderhw.foreign.proxies import proxy
@@ -169,6 +168,8 @@ def fold(model, constants, known):
 
 def evaluate(model, raw, feeds):
     """The outputs of one node on arrays, by ONNX's reference implementation."""
+    from onnx.reference import ReferenceEvaluator  # 0.1 s of import that only constants need
+
     inputs = [
         helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape) for n, a in feeds.items()
     ]

@@ -7,7 +7,8 @@ import numpy as np
 
 from adderhw.cost.events import LayerWork, PaperCount, Tally, event
 from adderhw.cost.operands import Operands
-from adderhw.foreign.counts import Call, count, storage_bits
+from adderhw.foreign.calls import Call, storage_bits
+from adderhw.foreign.counts import count
 from adderhw.foreign.values import CODE, FILE_RULES, FLOAT, Value, requantised, rules_at
 
 FOLDING = {"BatchNormalization": 1, "Add": 2, "Sub": 2}  # ops that a layer of taps takes in, with their moving inputs
