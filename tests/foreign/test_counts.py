@@ -100,4 +100,7 @@ def test_both_quantised_formats_count_the_same(tmp_path):
     tallies = [events(load_proto(quantised(float_cnn(), tmp_path, form))) for form in ("QDQ", "QOperator")]
     assert tallies[0] == tallies[1]
     assert tallies[0]["mul:8"] == 16148
+    # stem: 21 bits, 256 outputs; each times a constant of 24 bits, two additions, a shift and two comparisons
+    stem = {"add:21": 6912, "mul:21x24": 256, "add:45": 512, "shift:45": 256, "cmp:21": 512}
+    assert {name: tallies[0][name] for name in stem} == stem
     assert not any(name.startswith("f") for name in tallies[0])

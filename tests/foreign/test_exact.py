@@ -84,6 +84,34 @@ def test_what_onnxruntime_quantises_equals_onnxruntime(tmp_path, form, activatio
     assert values >= 9 * (192 + 256 + 54 + 24 + 5)
 
 
+def pointwise(x_scale, w, w_scale, y_scale, bias):
+    """A 1×1 QLinearConv from one channel to len(w)."""
+    constants = {
+        "xs": np.float32(x_scale), "xz": np.uint8(0), "w": np.asarray(w, np.int8).reshape(-1, 1, 1, 1),
+        "ws": np.asarray(w_scale, np.float32), "wz": np.zeros(len(w), np.int8), "ys": np.float32(y_scale),
+        "yz": np.uint8(128), "b": np.asarray(bias, np.int32),
+    }  # fmt: skip
+    node = helper.make_node("QLinearConv", ["x", *constants], ["y"], "conv", kernel_shape=[1, 1])
+    shapes = {"x": ["N", 1, 16, 16]}, {"y": ["N", len(w), 16, 16]}
+    return model_of([node], *shapes, constants, dtype=TensorProto.UINT8, out_dtype=TensorProto.UINT8)
+
+
+CODES_0_TO_255 = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
+
+
+def test_halves_are_rounded_to_even():
+    proto = pointwise(0.5, [1, -1, 3], [1, 1, 1], 1, [0, 0, 0])
+    assert mismatches(proto, CODES_0_TO_255) == (3 * 256, 0)
+
+
+def test_scales_are_combined_in_onnxruntimes_order():
+    rng = np.random.default_rng(2)
+    channels = 4000  # a multiplier that is one unit in the last place off changes about one value in 50,000
+    w, scale = rng.integers(-128, 128, channels), np.exp(rng.uniform(-7, -5, channels))
+    proto = pointwise(0.0173, w, scale, 0.0119, rng.integers(-9000, 9000, channels))
+    assert mismatches(proto, CODES_0_TO_255) == (channels * 256, 0)
+
+
 def residual(ratio_a, ratio_b, zero=4):
     """A QLinearAdd whose operands' scales are the output's times the ratios."""
     scale = np.float32(0.0371)
