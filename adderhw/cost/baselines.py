@@ -27,6 +27,7 @@ _WIRED = (
 
 
 REQUANTISING = ("Requantize", "QuantizeLinear")
+ADDITIONS = ("Add", "Sub", "Sum", "QLinearAdd")
 _FLOAT_KINDS = {"add": "fadd", "mul": "fmul"}
 
 
@@ -207,7 +208,7 @@ def _as_float(bits):
                 layer, kind="mac", input_bits=bits, weight_bits=bits, accumulator_bits=bits, events=events,
                 paper=_mac_paper(layer),
             )  # fmt: skip
-        if layer.op in REQUANTISING:
+        if layer.op in (*REQUANTISING, *ADDITIONS):
             return replace(layer, events=Tally({event("fadd", bits): layer.outputs}) if layer.events else Tally())
         events = Tally()
         for counted, count in layer.events.items():

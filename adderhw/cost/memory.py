@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from adderhw.cost.accelerator import OPERANDS, Accelerator
+from adderhw.cost.baselines import ADDITIONS
 from adderhw.cost.memory_table import MemoryTable
 from adderhw.cost.tiling import choose_mapping, layer_of
 from adderhw.cost.traffic import LEVELS, traffic
-
-ADDITIONS = ("Add", "Sub", "Sum", "QLinearAdd")
 
 
 class MemoryEnergy(NamedTuple):

@@ -27,11 +27,15 @@ class Call(NamedTuple):
 
 
 class Counted(NamedTuple):
-    """value: what the output holds. events: besides those of the taps. taps: of a convolution or matrix product."""
+    """value: what the output holds. events: besides those of the taps. taps: of a convolution or matrix product.
+
+    after: what makes the output a code where the node itself does it, None where another does or a layer of taps.
+    """
 
     value: Value
     events: Tally
     taps: Taps | None = None
+    after: Tally | None = None
 
 
 def storage_bits(dtype):
@@ -61,4 +65,4 @@ def times(operation, number):
 def rescaled_code(call, value, tally, grid):
     """The Counted of an integer value that becomes a code of the output's width, besides `tally`."""
     code, more = requantised(value, storage_bits(call.dtype), grid, call.rules)
-    return Counted(code, tally + more)
+    return Counted(code, tally, after=more)

@@ -29,7 +29,8 @@ def count_network(graph, bits=None):
 
     bits: None for the file's own arithmetic; for a float network, the width that every activation and weight would have
     as an integer, requantised behind each layer. A layer of taps is two records: its taps, and under 'NAME.output' what
-    becomes of its sums (bias, rescaling). Raises CostError, naming the node, for an op without a cost.
+    becomes of its sums (bias, rescaling); so is any other node that makes codes of its sums itself.
+    Raises CostError, naming the node, for an op without a cost.
     """
     rules = FILE_RULES if bits is None else rules_at(bits)
     values = {name: _given(graph, name, bits, constant=True) for name in graph.constants}
@@ -97,11 +98,9 @@ def _records(node, counted, tally, call):
     shape, taps = tuple(call.shape[1:]), counted.taps
     outputs = int(np.prod(call.shape))
     if taps is None:
-        moving = [value.bits for value in call.inputs if value is not None and not value.constant]
-        work = LayerWork(
-            node.name, node.op, "other", shape, 0, 0, outputs, max(moving, default=0), 0, 0, +tally, PaperCount()
-        )
-        return [Layer(work)]
+        bits = max((value.bits for value in call.inputs if value is not None and not value.constant), default=0)
+        work = LayerWork(node.name, node.op, "other", shape, 0, 0, outputs, bits, 0, 0, +tally, PaperCount())
+        return [Layer(work)] if counted.after is None else [Layer(work), Layer(_output_of(work, counted.after))]
     kinds = ("fmul", "fadd") if taps.floating else ("mul", "add")
     widths = (taps.input_bits,) if taps.floating else (taps.input_bits, taps.weight_bits)
     events = Tally({event(kinds[0], *widths): taps.count, event(kinds[1], taps.accumulator_bits): taps.count})
@@ -109,18 +108,12 @@ def _records(node, counted, tally, call):
         node.name, node.op, "mac", shape, taps.count, taps.reduction, outputs, taps.input_bits, taps.weight_bits,
         taps.accumulator_bits, events, PaperCount(mul=taps.count, add=taps.count),
     )  # fmt: skip
-    after = LayerWork(
-        f"{node.name}.output",
-        "Requantize",
-        "other",
-        shape,
-        0,
-        0,
-        outputs,
-        taps.accumulator_bits,
-        0,
-        0,
-        +tally,
-        PaperCount(),
-    )
-    return [Layer(work, taps.operands, taps.parameters), Layer(after)]
+    return [Layer(work, taps.operands, taps.parameters), Layer(_output_of(work, tally))]
+
+
+def _output_of(work, tally):
+    """The record of what becomes of a node's sums."""
+    return LayerWork(
+        f"{work.name}.output", "Requantize", "other", work.output_shape, 0, 0, work.outputs, work.accumulator_bits,
+        0, 0, +tally, PaperCount(),
+    )  # fmt: skip

@@ -42,8 +42,7 @@ def test_the_taps_are_those_of_the_torch_module(network, path):
 
 def test_both_quantised_forms_have_the_same_totals(path, tmp_path):
     qdq, qoperator = (simulate(quantised(load_proto(path), tmp_path, form)) for form in ("QDQ", "QOperator"))
-    for key in ("paper", "events", "energy_pj", "accumulator_bits"):
-        assert qdq["totals"][key] == qoperator["totals"][key], key
+    assert qdq["totals"] == qoperator["totals"]
     assert qdq["comparison"]["ratios"] == qoperator["comparison"]["ratios"]
     assert "adds on scales" in qdq["tally_only"]
 
