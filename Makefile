@@ -1,10 +1,10 @@
 # make demo: simulate the network that ships and write report.html. make test: install everything and run the tests.
 PYTHON ?= python3
 BIN := .venv/bin
-HARDWARE_TOOLS := iverilog verilator yosys qflow-tech-osu018
+TEST_TOOLS := iverilog verilator yosys qflow-tech-osu018 chromium
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-setup hardware-tools lint bench clean
+.PHONY: demo test test-setup test-tools lint bench clean
 
 demo: .venv/demo-installed
 	$(BIN)/python -m adderhw.simulate --report report.html
@@ -12,17 +12,18 @@ demo: .venv/demo-installed
 test: .venv/test-installed
 	$(BIN)/python -m pytest --numprocesses auto
 
-test-setup: .venv/test-installed hardware-tools
+test-setup: .venv/test-installed test-tools
 
-# Simulators and synthesis for the tests of the hardware, where apt-get may install them; the tests say what they miss.
-hardware-tools:
+# Simulators and synthesis for the tests of the hardware, a browser for that of the page, where apt-get may install them.
+test-tools:
 	@if [ -x "$$(command -v iverilog)" ] && [ -x "$$(command -v verilator)" ] && [ -x "$$(command -v yosys)" ] \
+	  && [ -x "$$(command -v chromium)" ] \
 	  && [ -d /usr/share/qflow/tech/osu018 ]; then exit 0; fi; \
 	if [ -x "$$(command -v apt-get)" ] && [ "$$(id -u)" = 0 ]; then \
-	  apt-get update -qq && apt-get install -y -qq $(HARDWARE_TOOLS) && exit 0; \
+	  apt-get update -qq && apt-get install -y -qq $(TEST_TOOLS) && exit 0; \
 	elif [ -x "$$(command -v apt-get)" ] && sudo -n true 2>/dev/null; then \
-	  sudo apt-get update -qq && sudo apt-get install -y -qq $(HARDWARE_TOOLS) && exit 0; fi; \
-	echo "the tests of the hardware need: apt-get install $(HARDWARE_TOOLS)"
+	  sudo apt-get update -qq && sudo apt-get install -y -qq $(TEST_TOOLS) && exit 0; fi; \
+	echo "the tests of hardware and page need: apt-get install $(TEST_TOOLS)"
 
 lint: .venv/test-installed
 	$(BIN)/ruff check .

@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from adderhw.command_line import progress_bar, run_app
-from adderhw.errors import AdderHwError
-from adderhw.files import check_writable
+from adderhw.command_line import check_outputs, progress_bar, run_app
+from adderhw.errors import RunError
 
 PROGRAM = "python -m adderhw.simulate"
 EXAMPLES = f"""Examples:
@@ -51,6 +50,9 @@ def command(
     threads: Annotated[
         int | None, typer.Option(help="Threads; default all cores. Results do not depend on it.")
     ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler whose workers run the images: tcp://host:8786.")
+    ] = None,
     kernel: Annotated[
         str | None, typer.Option(help="Kernel path: vnni, avx512, avx2 or portable; default the fastest here.")
     ] = None,
@@ -66,10 +68,20 @@ def command(
             help="Count and price memory too, on eyeriss_like, systolic_like, output_like or a described .toml file."
         ),
     ] = None,
+    sqnr: Annotated[
+        Path | None, typer.Option(help="JSON of python -m quant compare: the noise of each layer, for the report.")
+    ] = None,
+    earlier: Annotated[
+        list[Path] | None, typer.Option(help="JSON of an earlier run, for accuracy against energy; may be repeated.")
+    ] = None,
     check: Annotated[str | None, typer.Option(help="'ort': compare every tensor with stock onnxruntime.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write the report as one HTML file.")] = None,
-    json_path: Annotated[Path | None, typer.Option("--json", help="Write the results as JSON (schema 2).")] = None,
+    markdown_path: Annotated[Path | None, typer.Option("--markdown", help="Write the report as Markdown.")] = None,
+    json_path: Annotated[Path | None, typer.Option("--json", help="Write the results as JSON (schema 3).")] = None,
     csv_path: Annotated[Path | None, typer.Option("--csv", help="Write a row per layer as CSV.")] = None,
+    annotate: Annotated[
+        Path | None, typer.Option(help="Write a copy of the model whose nodes carry their energies, for Netron.")
+    ] = None,
     trace: Annotated[Path | None, typer.Option(help="Write every tensor as DIR/NAME.npy with an index.")] = None,
     accumulator_bits: Annotated[int, typer.Option(help="Width of the adder layers' accumulators; 0: wide enough.")] = 0,
     overflow: Annotated[str, typer.Option(help="What a narrow accumulator does: wrap or saturate.")] = "wrap",
@@ -87,15 +99,18 @@ def command(
 
     Any other ONNX network is tallied and priced too, and simulated with --data where its integers are determined.
     """
-    from adderhw.report import page, summary, tables
+    from adderhw.report import markdown, onnx_metadata, page, summary, tables
     from adderhw.simulation import SHIPPED_MODEL, simulate
 
-    wanted = ((report, page.write_html), (json_path, tables.write_json), (csv_path, tables.write_csv))
+    wanted = (
+        (report, page.write_html),
+        (markdown_path, markdown.write_markdown),
+        (json_path, tables.write_json),
+        (csv_path, tables.write_csv),
+        (annotate, onnx_metadata.write_annotated),
+    )
     writers = [(path, write) for path, write in wanted if path]
-    if len({path for path, _ in writers}) < len(writers):
-        raise AdderHwError(f"outputs: found {[str(path) for path, _ in writers]}, expected different names")
-    for path, _ in writers:
-        check_writable(path)
+    check_outputs([path for path, _ in writers])
     with progress_bar() as progress:
         document = simulate(
             model or SHIPPED_MODEL,
@@ -109,6 +124,8 @@ def command(
             energy=[name for name in energy.split(",") if name],
             cnn=cnn,
             accelerator=accelerator,
+            sqnr=sqnr,
+            earlier=earlier or (),
             check=check,
             trace=trace,
             accumulator_bits=accumulator_bits,
@@ -117,6 +134,7 @@ def command(
             arithmetic=arithmetic,
             bits=bits,
             progress=progress,
+            scheduler=scheduler,
             command=shlex.join([*PROGRAM.split(), *sys.argv[1:]]),
         )
     summary.print_summary(document, Console())
@@ -130,4 +148,4 @@ def command(
 
 def main() -> None:
     """Entry point of `python -m adderhw.simulate` and `adderhw-simulate`."""
-    run_app(app, PROGRAM)
+    run_app(app, PROGRAM, failures=(RunError,))

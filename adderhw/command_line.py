@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from adderhw.errors import AdderHwError
+from adderhw.files import check_writable
 
 
 @contextlib.contextmanager
@@ -20,6 +21,14 @@ def progress_bar(title="images"):
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def check_outputs(paths):
+    """Raises AdderHwError unless all files have names of their own and can be written."""
+    if len(set(paths)) < len(paths):
+        raise AdderHwError(f"outputs: found {[str(path) for path in paths]}, expected different names")
+    for path in paths:
+        check_writable(path)
 
 
 def run_app(app, program, *, failures=(), interrupted="interrupted"):

@@ -15,3 +15,15 @@ class DataError(AdderHwError):
 
 class CostError(AdderHwError):
     """An op without a count, an event without a price, or an energy table that is not well formed."""
+
+
+class RunError(Exception):
+    """The run failed though the input was right; command lines print it as one line and exit with code 1."""
+
+
+class ClusterError(RunError):
+    """A cluster was lost while it worked."""
+
+
+class ProcessesError(RunError):
+    """Processes of this machine died again and again."""

@@ -94,12 +94,7 @@ class Plan:
 
     def stats(self, node):
         """[largest, overflows] of an adder layer's exact sums so far; [largest, smallest, overflows] of signed ones."""
-        rows = np.concatenate([worker.stats[node.name] for worker in self.workers])
-        merged = rows.max(axis=0)
-        merged[-1] = rows[:, -1].sum()
-        if len(merged) == 3:
-            merged[1] = rows[:, 1].min()
-        return merged
+        return merged_statistics(np.concatenate([worker.stats[node.name] for worker in self.workers]))
 
     def seconds(self):
         """Seconds spent in each of `steps` so far, all workers together; zeros unless the plan is timed."""
@@ -194,6 +189,15 @@ def lay_out(steps, kept):
         live.append((start, start + size, max(last.get(step.output, i), i)))
     most = max(offsets[step.output] + int(np.prod(step.shape)) * step.dtype.itemsize for step in steps)
     return offsets, -(-most // ALIGNMENT) * ALIGNMENT
+
+
+def merged_statistics(rows):
+    """One row of Plan.stats of several, int64 (rows, 2 or 3): the extremes, and the sum of the overflows."""
+    merged = rows.max(axis=0)
+    merged[-1] = rows[:, -1].sum()
+    if len(merged) == 3:
+        merged[1] = rows[:, 1].min()
+    return merged
 
 
 def stats_size(node):

@@ -2,20 +2,14 @@
 
 import hashlib
 import os
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from time import perf_counter
 
-import numpy as np
-
-from adderhw.accuracy import accuracy
 from adderhw.cost.accelerator import load_accelerator
 from adderhw.cost.cnn_weights import cnn_weights
 from adderhw.cost.energy import load_table
 from adderhw.cost.operands import operands_of
 from adderhw.errors import AdderHwError, ModelError
-from adderhw.fixed import bits_for
 from adderhw.foreign.run import Running
 from adderhw.foreign.tally import (
     ForeignModel,
@@ -26,15 +20,14 @@ from adderhw.foreign.tally import (
     repriced_document,
 )
 from adderhw.graph import Graph
+from adderhw.inference import accuracy, infer, infer_on_cluster, layer_results
 from adderhw.kernels import Accumulator
 from adderhw.onnx_reader import load_proto, read_graph
-from adderhw.ops import BY_NAME
 from adderhw.ops.base import DOMAIN_VERSION
-from adderhw.ort_check import OrtCheck
 from adderhw.plan import Plan
-from adderhw.report.document import OWN_WEIGHTS, AccumulatorStats, LayerResult, build_document
+from adderhw.report.document import OWN_WEIGHTS, build_document
+from adderhw.report.reader import read_earlier, read_sqnr
 from adderhw.samples import open_samples
-from adderhw.trace import Trace
 
 DEFAULT_TABLES = ("horowitz45", "qtools45")
 SHIPPED_MODEL = Path(__file__).parent / "models" / "digits_int8.onnx"
@@ -84,6 +77,8 @@ def simulate(
     energy=DEFAULT_TABLES,
     cnn=None,
     accelerator=None,
+    sqnr=None,
+    earlier=(),
     check=None,
     trace=None,
     accumulator_bits=0,
@@ -92,9 +87,10 @@ def simulate(
     arithmetic=None,
     bits=None,
     progress=None,
+    scheduler=None,
     command=None,
 ):
-    """Runs `model` (a path or a Model) on `data` and returns the schema 2 document (docs/energy.md) as a dict.
+    """Runs `model` (a path or a Model) on `data` and returns the schema 3 document (docs/energy.md) as a dict.
 
     A file without ops of this toolkit is simulated where its integers are determined and `data` is given; else it is
     tallied and priced only, and the document says why. So is a topology that `arithmetic` ('adder', 'cnn' or 'bnn')
@@ -107,19 +103,27 @@ def simulate(
     energy: names or paths of energy tables. cnn: ONNX file of a CNN of the same topology, whose weights the
     hard-wired CNN of the comparison takes instead of this network's.
     accelerator: name or path of a described accelerator, whose memory traffic is counted and priced too.
+    sqnr: JSON of `python -m quant compare` with this model, whose noise by layer the document takes over.
+    earlier: JSON documents of runs on the same data, for accuracy against energy.
     check: 'ort' compares every tensor with onnxruntime. trace: folder for every tensor as .npy.
     accumulator_bits, overflow: simulate adder accumulators of that width that 'wrap' or 'saturate' (0: wide enough);
     accumulate_all: also those of convolutions.
-    progress: called with (images done, images in all). command: how to reproduce, for the report.
+    progress: called with (images done, images in all). scheduler: address of a Dask cluster that runs the images, with
+    the same results. command: how to reproduce, for the report.
     Raises AdderHwError subclasses for everything that does not fit.
     """
     check_call(batch_size, threads, check, accumulator_bits, overflow)
     check_as(arithmetic, bits)
     model = model if isinstance(model, Model) else open_model(model)
+    if scheduler and (check or trace or threads):
+        raise AdderHwError(
+            "scheduler: found --check, --trace or --threads with it, expected none: workers run the images"
+        )
     tables = [load_table(table) for table in energy]
     described = load_accelerator(accelerator) if accelerator else None
     options = {"arithmetic": arithmetic, "bits": bits, "tables": tables, "accelerator": described, "command": command}
-    only_simulated = {"trace": trace, "cnn": cnn, "accumulator_bits": accumulator_bits or None}
+    only_simulated = {"trace": trace, "cnn": cnn, "accumulator_bits": accumulator_bits or None, "sqnr": sqnr}
+    only_simulated |= {"earlier": earlier, "scheduler": scheduler}
     if isinstance(model, ForeignModel):
         running = Running(data, split, limit, leave_out, batch_size, threads, check, progress)
         return foreign_document(model, running=running, refused=only_simulated, **options)
@@ -129,49 +133,49 @@ def simulate(
         raise AdderHwError(f"bits: found {bits} for an integer model, expected none (the file states its widths)")
     operands, cnn_operands = layer_operands(model.graph, cnn)
     samples = open_samples(model.graph, data or "digits", split, limit, leave_out)
-    threads = threads or available_threads()
-    accumulator = Accumulator(accumulator_bits, overflow == "saturate")
-    started = perf_counter()
-    plan = Plan(
-        model.graph,
-        path=path,
-        accumulator=accumulator,
-        accumulate_all=accumulate_all,
-        keep_all=bool(check or trace),
-        threads=threads,
-    )
-    warm_up(plan, samples)
-    compile_seconds = perf_counter() - started
-    checker = OrtCheck(load_proto(model.path), model.graph, threads) if check else None
-    with ExitStack() as stack:
-        tracer = stack.enter_context(Trace(trace, model.graph, len(samples))) if trace else None
-        logits, seconds = run_batches(plan, samples, batch_size, checker, tracer, progress)
+    model_section = describe(model)
+    data_section = {"name": samples.name, "split": samples.split, "count": len(samples)}
+    noise = read_sqnr(sqnr, model_section) if sqnr else (None, {})
+    names = [table.name for table in tables]
+    beside = [read_earlier(path, data=data_section, tables=names) for path in earlier]
+    settings = {
+        "path": path,
+        "accumulator": Accumulator(accumulator_bits, overflow == "saturate"),
+        "accumulate_all": accumulate_all,
+    }
+    if scheduler:
+        model_bytes = load_proto(model.path).SerializeToString()
+        done = infer_on_cluster(scheduler, model_bytes, model.graph.name, samples, batch_size, settings, progress)
+    else:
+        done = infer(
+            model.graph, samples, batch_size, threads or available_threads(), settings,
+            check_path=model.path if check else None, trace=trace, progress=progress,
+        )  # fmt: skip
     return build_document(
-        model={
-            "path": str(model.path),
-            "name": model.graph.name,
-            "sha256": model.sha256,
-            "domain_version": DOMAIN_VERSION,
-            "parameters": model.graph.parameter_count,
-        },
-        data={"name": samples.name, "split": samples.split, "count": len(samples)},
-        accuracy=accuracy(logits, samples.labels),
-        layers=layer_results(plan, operands, cnn_operands),
+        model=model_section,
+        data=data_section,
+        accuracy=accuracy(done.logits, samples.labels),
+        layers=layer_results(model.graph, done, operands, cnn_operands),
         tables=tables,
-        timing={
-            "threads": threads,
-            "images": len(samples),
-            "seconds": seconds,
-            "images_per_second": len(samples) / seconds,
-            "compile_seconds": compile_seconds,
-            "path": plan.options.path,
-            "fused": plan.fused,
-        },
-        check=checker.result() if checker else None,
+        timing=done.timing,
+        check=done.check,
         command=command,
         cnn_source=f"the weights of {cnn}, rounded to the weights' width" if cnn else OWN_WEIGHTS,
         accelerator=described,
+        sqnr=noise,
+        earlier=beside,
     )
+
+
+def describe(model):
+    """The document's `model` of a Model."""
+    return {
+        "path": str(model.path),
+        "name": model.graph.name,
+        "sha256": model.sha256,
+        "domain_version": DOMAIN_VERSION,
+        "parameters": model.graph.parameter_count,
+    }
 
 
 def layer_operands(graph, cnn=None):
@@ -205,52 +209,3 @@ def check_call(batch_size, threads, check, accumulator_bits, overflow):
 def available_threads():
     """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def warm_up(plan, samples):
-    """Compiles (or loads from the cache) what the plan calls, and forgets what the run left behind."""
-    plan.run({plan.graph.inputs[0].name: samples.batch(0, 1)})
-    plan.forget()
-
-
-def run_batches(plan, samples, batch_size, checker, tracer, progress):
-    """(logits of all samples, seconds inside the simulator)."""
-    logits, seconds, name = [], 0.0, plan.graph.inputs[0].name
-    for start in range(0, len(samples), batch_size):
-        inputs = {name: samples.batch(start, start + batch_size)}
-        before = perf_counter()
-        tensors = plan.run(inputs)
-        seconds += perf_counter() - before
-        if checker:
-            checker.compare(inputs, tensors)
-        if tracer:
-            tracer.add({**inputs, **tensors})
-        logits.append(tensors[plan.graph.outputs[0]])
-        if progress:
-            progress(min(start + batch_size, len(samples)), len(samples))
-    return np.concatenate(logits), seconds
-
-
-def layer_results(plan, operands, cnn_operands):
-    """A LayerResult per node: its work, what its accumulator showed over the images that ran, what it works on."""
-    return [
-        LayerResult(
-            work,
-            accumulator_stats(plan, node) if BY_NAME[node.op].sums else None,
-            operands.get(node.name),
-            cnn_operands.get(node.name),
-        )
-        for node, work in zip(plan.graph.nodes, plan.graph.work(plan.options), strict=True)
-    ]
-
-
-def accumulator_stats(plan, node):
-    """The AccumulatorStats of a summing node."""
-    stats, out = plan.stats(node), plan.graph.tensors[node.output]
-    high, low = int(stats[0]), 0 if len(stats) == 2 else int(stats[1])
-    return AccumulatorStats(
-        bound_bits=bits_for(out.lowest, out.highest)[0],
-        observed_bits=bits_for(low, high)[0],
-        observed_max=max(high, -low),
-        overflows=int(stats[-1]),
-    )

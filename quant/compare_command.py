@@ -7,9 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from adderhw.command_line import progress_bar
-from adderhw.errors import AdderHwError
-from adderhw.files import check_writable
+from adderhw.command_line import check_outputs, progress_bar
 from quant.compare import BATCH, DIVERGES_BELOW, compare
 
 PROGRAM = "python -m quant compare"
@@ -68,11 +66,3 @@ def command(
     for path, write in writers:
         write(comparison, path)
         print(f"{path}: written", file=sys.stderr)
-
-
-def check_outputs(paths):
-    """Raises AdderHwError unless all files have names of their own and can be written."""
-    if len(set(paths)) < len(paths):
-        raise AdderHwError(f"outputs: found {[str(path) for path in paths]}, expected different names")
-    for path in paths:
-        check_writable(path)

@@ -59,7 +59,7 @@ def test_a_run_writes_report_json_and_csv_and_prints_a_summary(monkeypatch, caps
     assert "top-1 accuracy" in out
     assert "\x1b" not in out, "no colours in a pipe"
     document = json.loads(names["--json"].read_text())
-    assert document["schema"] == 2
+    assert document["schema"] == 3
     assert document["data"] == {"name": "digits", "split": "test", "count": 20}
     assert document["check"]["mismatches"] == 0
     assert document["check"]["images"] == 20

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adderhw.accuracy import accuracy
 from adderhw.foreign.exact import checked_tensors, exact_network
+from adderhw.inference import accuracy
 from adderhw.ort_check import OrtCheck
 from adderhw.samples import open_samples
 

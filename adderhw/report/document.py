@@ -1,4 +1,4 @@
-"""The result of a run as one JSON document (schema 2, field by field in docs/energy.md)."""
+"""The result of a run as one JSON document (schema 3, field by field in docs/energy.md)."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ from adderhw.ops.realisation import signed_digit_counts
 from adderhw.report.comparison import compare
 from adderhw.report.memory_section import memory_section
 
-SCHEMA = 2
+SCHEMA = 3
 OWN_WEIGHTS = "this network's own integer weights, zero point subtracted"
 CAUSES = ("adder layers", "first and last layers", "requantise", "other")
 _FIELDS = {
@@ -74,14 +74,15 @@ class Network:
 
 def build_document(
     *, model, data, accuracy, layers, tables, timing, check, command=None, cnn_source=OWN_WEIGHTS, accelerator=None,
-    network=Network(),
+    sqnr=(None, {}), earlier=(), network=Network(),
 ):  # fmt: skip
-    """The schema 2 document of a run: a dict of plain JSON values.
+    """The schema 3 document of a run: a dict of plain JSON values.
 
     model, data, timing: dicts with at least the fields of docs/energy.md; accuracy, check: the same or
     None. layers: LayerResult of every node in the order they run. tables: EnergyTable, one or more, each
     name once. command: the command line that reproduces the run. cnn_source: in words, where the hard-wired CNN's
-    weights come from. accelerator: the Accelerator whose memories are counted and priced, or None. network: what
+    weights come from. accelerator: the Accelerator whose memories are counted and priced, or None. sqnr: the section
+    of that name, or None, and {layer: dB}; earlier: its entries (adderhw.report.reader reads both). network: what
     arithmetic the layers have.
     Energies are picojoules per image. A rival that a table does not price has null for it.
     Raises AdderHwError for a missing field or a number that is not finite, CostError for an unpriced event of this
@@ -103,7 +104,8 @@ def build_document(
         "data": data,
         "accuracy": accuracy,
         "layers": [
-            {**_layer(result, tables), "memory": moved} for result, moved in zip(layers, memory_by_layer, strict=True)
+            {**_layer(result, tables), "memory": moved, "sqnr_db": sqnr[1].get(result.work.name)}
+            for result, moved in zip(layers, memory_by_layer, strict=True)
         ],
         "totals": _totals(works, works, tables),
         "baselines": {
@@ -118,6 +120,8 @@ def build_document(
         },
         "comparison": compare(works, rivals, tables, network),
         "memory": memory,
+        "sqnr": sqnr[0],
+        "earlier": list(earlier),
         "ratios": {table.name: _ratio(networks[ANN.name], networks[CNN.name], works, table) for table in tables},
         "sources": [_source(table) for table in tables],
         "price_basis": {table.name: _prices(works, rivals.values(), table) for table in tables},

@@ -14,6 +14,26 @@ def energy_text(picojoule):
     return _scaled(picojoule, _ENERGIES, "pJ")
 
 
+def energy_scale(picojoule):
+    """(pJ in the unit, its name): the unit that energy_text gives such an energy."""
+    return next(((size, unit) for size, unit in _ENERGIES if picojoule >= size), (1.0, "pJ"))
+
+
+def energy_span(low, high):
+    """'4.62 – 10.12 µJ' of two picojoules, in the unit of the higher; one figure where both read alike."""
+    size, unit = energy_scale(high)
+    ends = [f"{end / size:.2f}" for end in (low, high)]
+    return f"{' – '.join(dict.fromkeys(ends))} {unit}"
+
+
+def ratio_span(band):
+    """'2.31 – 3.93 ×' of a document's band of ratios, 'no price' of None."""
+    if band is None:
+        return "no price"
+    ends = [f"{band[end]['value']:.2f}" for end in ("low", "high")]
+    return f"{' – '.join(dict.fromkeys(ends))} ×"
+
+
 def percent_text(share):
     """'92.34 %' of 0.9234."""
     return f"{100 * share:.2f} %"

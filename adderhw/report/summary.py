@@ -31,7 +31,8 @@ def _headlines(document):
         yield f"{document['model']['path']} as {document['network']['title']}"
         yield f"tally only, nothing was simulated: {document['tally_only']}"
     else:
-        yield f"{document['model']['path']} on {data['name']} {data['split']}, {data['count']:,} images"
+        ran = " ".join(filter(None, (data["name"], data["split"])))
+        yield f"{document['model']['path']} on {ran}, {data['count']:,} images"
         yield _accuracy_line(accuracy)
     if document["network"]["assumptions"]:
         yield document["network"]["assumptions"]
@@ -75,7 +76,7 @@ def _print_rivals(document, console):
             _array_line(memory, document["network"]["name"]),
             *_ratio_lines(memory, "arithmetic and memory, over the same tables and both ends of DRAM"),
         ]
-        lines += [f"no figure for {names}: {reason}" for reason, names in _unfit(document).items()]
+        lines += [f"no figure for {names}: {reason}" for reason, names in unfit_by_reason(document).items()]
         lines += [f"memory: {memory['table']['title']}, {memory['table']['node_nm']} nm. {memory['assumptions']}"]
     if document["network"]["name"] == ANN.name:
         lines += _bands(document)
@@ -109,7 +110,7 @@ def span_text(ends):
     return str(ends[0]) if ends[0] == ends[1] else f"{ends[0]}–{ends[1]}"
 
 
-def _unfit(document):
+def unfit_by_reason(document):
     """{why: the titles of the rivals that have no figure on the accelerator}."""
     reasons = {}
     for name, reason in document["memory"]["unfit"].items():

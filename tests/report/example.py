@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from adderhw.cost.accelerator import load_accelerator
 from adderhw.cost.energy import load_table, table_names
 from adderhw.cost.events import LayerWork, PaperCount, Tally, event
 from adderhw.cost.operands import Operands
@@ -59,3 +60,21 @@ def document(**changes):
         "command": "python -m adderhw.simulate ann.onnx",
     }
     return build_document(**{**arguments, **changes})
+
+
+def full_document(**changes):
+    """The example with an accelerator, a float reference and an earlier run: every section is filled."""
+    names = [result.work.name for result in layers()]
+    reference = {"path": "c.json", "float_model": "f.onnx", "float_sha256": "1" * 64, "data": "digits", "images": 8}
+    before = {
+        "path": "runs/four bits.onnx",
+        "sha256": "2" * 64,
+        **{"top1": 0.9, "top5": 1.0, "correct": 180, "count": 200},
+        "energy_pj": dict.fromkeys(table_names(), 500.0),
+    }
+    given = {
+        "accelerator": load_accelerator("eyeriss_like"),
+        "sqnr": (reference, {name: 40.0 - 3 * at for at, name in enumerate(names)}),
+        "earlier": [before],
+    }
+    return document(**{**given, **changes})
