@@ -38,7 +38,8 @@ def _head(document):
     ran = " ".join(filter(None, (data["name"], data["split"])))
     if document["tally_only"]:
         title = document["network"]["title"]
-        yield f"{title}: tally only, nothing was simulated: {escaped(document['tally_only'])}. All figures are an image's."
+        reason = escaped(document["tally_only"])
+        yield f"{title}: tally only, nothing was simulated: {reason}. All figures are an image's."
     else:
         yield f"{escaped(ran)}, {data['count']:,} images. All figures are an image's."
     band = document["comparison"]["energy_pj"][document["network"]["name"]]
