@@ -24,6 +24,8 @@ EXAMPLES = f"""Examples:
   {PROGRAM} --accumulator-bits 12 --overflow saturate
 
   {PROGRAM} --energy horowitz45,mine.toml --accelerator eyeriss_like
+
+  {PROGRAM} cnn.onnx --as adder              any ONNX network: tally and price only
 """
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -31,11 +33,15 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 @app.command(epilog=EXAMPLES)
 def command(
     model: Annotated[
-        Path | None, typer.Argument(help="Integer ONNX file; without it the digits network that ships.")
+        Path | None,
+        typer.Argument(
+            help="Integer ONNX file, or any ONNX network to be tallied; without it the digits network that ships."
+        ),
     ] = None,
     data: Annotated[
-        str, typer.Option(help="Data set (digits, cifar10, fashion-mnist) or a .npy/.npz file with x and y.")
-    ] = "digits",
+        str | None,
+        typer.Option(help="Data set (digits, the default, cifar10, fashion-mnist) or a .npy/.npz file with x and y."),
+    ] = None,
     split: Annotated[str, typer.Option(help="Split of the data set: train or test.")] = "test",
     limit: Annotated[int | None, typer.Option(help="Only the first LIMIT images.")] = None,
     leave_out: Annotated[
@@ -89,8 +95,17 @@ def command(
     max_memory: Annotated[
         str | None, typer.Option(help="Memory for activations, such as 2GiB; default: this machine's.")
     ] = None,
+    arithmetic: Annotated[
+        str | None, typer.Option("--as", help="Price the topology with the layers of an adder, cnn or bnn network.")
+    ] = None,
+    bits: Annotated[
+        int | None, typer.Option(help="Width of the integer networks beside a float model (default 8).")
+    ] = None,
 ) -> None:
-    """Simulate an integer adder network bit for bit; tally its operations and price them."""
+    """Simulate an integer adder network bit for bit; tally its operations and price them.
+
+    Any other ONNX network is tallied and priced too, and simulated with --data where its integers are determined.
+    """
     from adderhw.report import markdown, onnx_metadata, page, summary, tables
     from adderhw.simulation import SHIPPED_MODEL, simulate
 
@@ -125,6 +140,8 @@ def command(
             overflow=overflow,
             accumulate_all=accumulate_all,
             max_memory=memory_limit(max_memory),
+            arithmetic=arithmetic,
+            bits=bits,
             progress=progress,
             scheduler=scheduler,
             command=shlex.join([*PROGRAM.split(), *sys.argv[1:]]),

@@ -24,12 +24,14 @@ class Mismatch:
 class OrtCheck:
     """Compares tensors with those of onnxruntime running `proto`, batch after batch.
 
+    graph: the Graph whose tensors are compared, or names: those tensors of a file of other tools.
     images, values, mismatches: how much was compared. first: the first Mismatch, or None.
     """
 
-    def __init__(self, proto, graph, threads):
-        self.names = [node.output for node in graph.nodes]
-        self.session = ort_session(with_outputs(proto, graph, self.names), threads)
+    def __init__(self, proto, graph, threads, names=None):
+        self.names = names or [node.output for node in graph.nodes]
+        model = with_names(proto, names) if names else with_outputs(proto, graph, self.names)
+        self.session = ort_session(model, threads)
         self.images = self.values = self.mismatches = 0
         self.first = None
 
@@ -72,6 +74,15 @@ def with_outputs(proto, graph, names):
         code = helper.np_dtype_to_tensor_dtype(tensor.dtype)
         shape = ["N", *tensor.shape[1:]]
         model.graph.output.append(helper.make_tensor_value_info(name, code, shape))
+    return model
+
+
+def with_names(proto, names):
+    """A copy of the model in which every tensor of `names` is an output, of whatever type onnxruntime finds."""
+    model = type(proto)()
+    model.CopyFrom(proto)
+    present = {value.name for value in model.graph.output}
+    model.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names if name not in present)
     return model
 
 

@@ -9,7 +9,16 @@ from adderhw.cost.accelerator import load_accelerator
 from adderhw.cost.cnn_weights import cnn_weights
 from adderhw.cost.energy import load_table
 from adderhw.cost.operands import operands_of
-from adderhw.errors import AdderHwError
+from adderhw.errors import AdderHwError, ModelError
+from adderhw.foreign.run import Running
+from adderhw.foreign.tally import (
+    ForeignModel,
+    check_as,
+    foreign_document,
+    is_foreign,
+    load_foreign,
+    repriced_document,
+)
 from adderhw.graph import Graph
 from adderhw.hardware.areas import DEFAULT_LIBRARY
 from adderhw.hardware.areas import load_table as load_area_table
@@ -41,6 +50,16 @@ class Model:
         return outputs[self.graph.outputs[0]]
 
 
+def open_model(path):
+    """The Model in the ONNX file `path`, or the ForeignModel where no op in it is this toolkit's."""
+    if not is_foreign(load_proto(path)):
+        return load(path)
+    try:
+        return load(path)
+    except ModelError:
+        return load_foreign(path)
+
+
 def load(path=SHIPPED_MODEL):
     """The Model in the integer ONNX file `path` (default: the digits network that ships). Raises ModelError."""
     graph = read_graph(path)
@@ -50,7 +69,7 @@ def load(path=SHIPPED_MODEL):
 def simulate(
     model=SHIPPED_MODEL,
     *,
-    data="digits",
+    data=None,
     split="test",
     limit=None,
     leave_out=None,
@@ -69,14 +88,21 @@ def simulate(
     overflow="wrap",
     accumulate_all=False,
     max_memory=None,
+    arithmetic=None,
+    bits=None,
     progress=None,
     scheduler=None,
     command=None,
 ):
     """Runs `model` (a path or a Model) on `data` and returns the schema 3 document (docs/energy.md) as a dict.
 
-    data: a data set's name or a .npy/.npz file; split, limit: which of its images; leave_out: an .npz whose array named
-    as the split has indices of images not to take. batch_size: images per call.
+    A file without ops of this toolkit is simulated where its integers are determined and `data` is given; else it is
+    tallied and priced only, and the document says why. So is a topology that `arithmetic` ('adder', 'cnn' or 'bnn')
+    prices with other layers. bits: width of the integer networks beside a float file's, None for 8.
+
+    data: a data set's name or a .npy/.npz file; None: digits, and no run of a file of other tools. split, limit: which
+    of its images; leave_out: an .npz whose array named as the split has indices of images not to take.
+    batch_size: images per call.
     threads: None for all cores; results do not depend on it. path: kernel path ('vnni', 'avx512', 'avx2', 'portable').
     energy: names or paths of energy tables. cnn: ONNX file of a CNN of the same topology, whose weights the
     hard-wired CNN of the comparison takes instead of this network's.
@@ -91,8 +117,9 @@ def simulate(
     the same results. command: how to reproduce, for the report.
     Raises AdderHwError subclasses for everything that does not fit.
     """
-    model = model if isinstance(model, Model) else load(model)
     check_call(batch_size, threads, check, accumulator_bits, overflow)
+    check_as(arithmetic, bits)
+    model = model if isinstance(model, Model) else open_model(model)
     if scheduler and (check or trace or threads):
         raise AdderHwError(
             "scheduler: found --check, --trace or --threads with it, expected none: workers run the images"
@@ -100,14 +127,24 @@ def simulate(
     tables = [load_table(table) for table in energy]
     described = load_accelerator(accelerator) if accelerator else None
     areas = load_area_table(area)
+    options = {"arithmetic": arithmetic, "bits": bits, "tables": tables, "accelerator": described, "command": command}
+    only_simulated = {"trace": trace, "cnn": cnn, "accumulator_bits": accumulator_bits or None, "sqnr": sqnr}
+    only_simulated |= {"earlier": earlier, "scheduler": scheduler}
+    if isinstance(model, ForeignModel):
+        running = Running(data, split, limit, leave_out, batch_size, threads, check, progress)
+        return foreign_document(model, running=running, refused=only_simulated, **options)
+    if arithmetic:
+        return repriced_document(model, refused={"check": check, "leave_out": leave_out, **only_simulated}, **options)
+    if bits is not None:
+        raise AdderHwError(f"bits: found {bits} for an integer model, expected none (the file states its widths)")
     operands, cnn_operands = layer_operands(model.graph, cnn)
-    samples = open_samples(model.graph, data, split, limit, leave_out)
+    samples = open_samples(model.graph, data or "digits", split, limit, leave_out)
     model_section = describe(model)
     data_section = {"name": samples.name, "split": samples.split, "count": len(samples)}
     noise = read_sqnr(sqnr, model_section) if sqnr else (None, {})
     names = [table.name for table in tables]
     beside = [read_earlier(path, data=data_section, tables=names) for path in earlier]
-    options = {
+    settings = {
         "path": path,
         "accumulator": Accumulator(accumulator_bits, overflow == "saturate"),
         "accumulate_all": accumulate_all,
@@ -115,10 +152,10 @@ def simulate(
     }
     if scheduler:
         model_bytes = load_proto(model.path).SerializeToString()
-        done = infer_on_cluster(scheduler, model_bytes, model.graph.name, samples, batch_size, options, progress)
+        done = infer_on_cluster(scheduler, model_bytes, model.graph.name, samples, batch_size, settings, progress)
     else:
         done = infer(
-            model.graph, samples, batch_size, threads or available_threads(), options,
+            model.graph, samples, batch_size, threads or available_threads(), settings,
             check_path=model.path if check else None, trace=trace, progress=progress,
         )  # fmt: skip
     return build_document(

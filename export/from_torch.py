@@ -55,8 +55,9 @@ def export_module(module, example_input, path, *, metadata=None) -> Exported:
     torch's by more than RELATIVE_TOLERANCE of the largest, AdderHwError where `path` cannot be written.
     """
     check_writable(path)
-    module = copy.deepcopy(module).cpu().eval()
-    example = example_input.detach().cpu()
+    # In channels-last memory torch writes a global average pool as a gather of strides that it computes.
+    module = copy.deepcopy(module).cpu().eval().to(memory_format=torch.contiguous_format)
+    example = example_input.detach().cpu().contiguous()
     model = trace(module, example)
     check_ops(model)
     plain_reshapes(model.graph)

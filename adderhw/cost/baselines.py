@@ -26,6 +26,11 @@ _WIRED = (
 )
 
 
+REQUANTISING = ("Requantize", "QuantizeLinear")
+ADDITIONS = ("Add", "Sub", "Sum", "QLinearAdd")
+_FLOAT_KINDS = {"add": "fadd", "mul": "fmul"}
+
+
 class Pass(NamedTuple):
     """One run over an array of processing elements: the operands and the widths of input, weight and sum in bits."""
 
@@ -40,7 +45,8 @@ class Baseline:
     """One rival arithmetic: how it rewrites the layers, what is assumed of it, and what it is fairly held against.
 
     name, title, assumptions: in words; {weights} in the last stands for where hard-wired weights come from.
-    weights: 'programmable' or 'hard-wired'. rewrite: (LayerWork, Operands or None) → LayerWork of a layer of `kinds`.
+    weights: 'programmable' or 'hard-wired'. rewrite: (LayerWork, Operands or None) → LayerWork of a layer of `kinds`,
+    and of one that is marked as inner.
     passes: (rewritten LayerWork, Operands) → the Pass records that an array runs for it.
     """
 
@@ -56,7 +62,7 @@ class Baseline:
         """The LayerWork records of the rival network, for `operands` one entry a layer (None: nothing known)."""
         operands = operands or [None] * len(layers)
         return tuple(
-            self.rewrite(layer, known) if layer.kind in self.kinds else layer
+            self.rewrite(layer, known) if layer.kind in self.kinds or layer.rewritten else layer
             for layer, known in zip(layers, operands, strict=True)
         )
 
@@ -69,6 +75,20 @@ def own_pass(work, operands):
 def ceil_log2(number):
     """⌈log2(number)⌉ of an integer of 1 or more, exactly."""
     return (number - 1).bit_length()
+
+
+def _as_adder(layer, operands):
+    """Every tap |x − w| on one grid of the wider operand, summed in a count that cannot overflow."""
+    if layer.kind == "adder":
+        return layer
+    bits = max(layer.input_bits, layer.weight_bits)
+    accumulator = bits + ceil_log2(layer.reduction)
+    events = Tally({event("sub", bits): layer.taps, event("abs", bits + 1): layer.taps})
+    events[event("add", accumulator)] += layer.taps
+    return replace(
+        layer, kind="adder", input_bits=bits, weight_bits=bits, accumulator_bits=accumulator, events=events,
+        paper=PaperCount(add=2 * layer.taps),
+    )  # fmt: skip
 
 
 def _as_mac(layer, operands):
@@ -188,11 +208,11 @@ def _as_float(bits):
                 layer, kind="mac", input_bits=bits, weight_bits=bits, accumulator_bits=bits, events=events,
                 paper=_mac_paper(layer),
             )  # fmt: skip
-        if layer.op == "Requantize":
-            return replace(layer, events=Tally({event("fadd", bits): layer.outputs}))
+        if layer.op in (*REQUANTISING, *ADDITIONS):
+            return replace(layer, events=Tally({event("fadd", bits): layer.outputs}) if layer.events else Tally())
         events = Tally()
         for counted, count in layer.events.items():
-            events[event({"add": "fadd"}.get(counted.kind, counted.kind), bits)] += count
+            events[event(_FLOAT_KINDS.get(counted.kind, counted.kind), bits)] += count
         return replace(layer, events=events)
 
     return rewrite
@@ -225,6 +245,14 @@ def _float_words(bits):
     )
 
 
+ANN = Baseline(
+    "ann",
+    "ANN",
+    PROGRAMMABLE,
+    "Each x · w becomes |x − w| on one grid of the wider operand's b bits, summed in b + ⌈log2 K⌉ bits, K taps to an "
+    "output. Its accuracy is not that of this network. " + _SHARED.replace("the adder network", "this network"),
+    _as_adder,
+)
 CNN = Baseline(
     "cnn",
     "CNN",
@@ -298,3 +326,4 @@ SHIFT_WIRED = Baseline(
     kinds=("adder", "mac"),
 )
 BASELINES = (CNN, BNN, SHIFT, SHIFT_ADD, FLOAT32, FLOAT16, ANN_WIRED, CNN_WIRED, SHIFT_WIRED)
+FLOAT_BASELINES = (FLOAT32, FLOAT16)

@@ -100,7 +100,8 @@ class LayerWork:
     or 'other'. output_shape: without the batch axis. taps: absolute differences or multiply-accumulates
     (0 for other). reduction: taps per output element, K. outputs: output elements. input_bits,
     weight_bits, accumulator_bits: widths, 0 where they do not apply. events: Tally in the hardware
-    convention. paper: PaperCount. Raises CostError for another kind.
+    convention. paper: PaperCount. inner: whether rivals rewrite the layer although it is no adder layer.
+    Raises CostError for another kind.
     """
 
     name: str
@@ -115,6 +116,12 @@ class LayerWork:
     accumulator_bits: int
     events: Tally
     paper: PaperCount
+    inner: bool = False
+
+    @property
+    def rewritten(self):
+        """Whether the networks of other arithmetic have another layer here."""
+        return self.kind == "adder" or self.inner
 
     def __post_init__(self):
         if self.kind not in LAYER_KINDS:

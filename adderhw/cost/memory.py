@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from adderhw.cost.accelerator import OPERANDS, Accelerator
+from adderhw.cost.baselines import ADDITIONS
 from adderhw.cost.memory_table import MemoryTable
 from adderhw.cost.tiling import choose_mapping, layer_of
 from adderhw.cost.traffic import LEVELS, traffic
@@ -68,12 +69,18 @@ def moved_by(work, operands, baseline_passes, accelerator: Accelerator, table: M
     if work.taps:
         passes = baseline_passes(work, operands)
         return sum_of(_pass(work, one, accelerator, table) for one in passes)
-    if work.op == "Add":
-        bits = max(counted.bits[0] for counted in work.events)
-        width = accelerator.word("partial_sums", bits, work.name)
+    if work.op in ADDITIONS and work.events:
+        width = _second_operand(work, accelerator)
         accesses = Counter({("dram", "activations", "read"): work.outputs})
         return _priced(accesses, dict.fromkeys(OPERANDS, width), 0, 0, accelerator, table)
     return NOTHING
+
+
+def _second_operand(work, accelerator):
+    """Bits of a word of an addition's operand: what the record states, or the sum's width."""
+    if work.input_bits:
+        return accelerator.word("activations", work.input_bits, work.name)
+    return accelerator.word("partial_sums", max(counted.bits[0] for counted in work.events), work.name)
 
 
 def sum_of(parts):

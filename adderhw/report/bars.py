@@ -13,7 +13,7 @@ def by_cause_bars(document, source):
     A rival of more than MOST_TIMES this network's energy is told in words, for its bar would shrink all others.
     """
     table = source["table"]
-    networks = [("ANN", document["totals"])]
+    networks = [(document["network"]["title"], document["totals"])]
     networks += [(rival["title"], rival) for rival in document["baselines"].values() if rival["energy_pj"][table]]
     parts = {label: cause_parts(totals["energy_by_cause"][table]) for label, totals in networks}
     bars, beyond = _drawn(parts, {label: totals["energy_pj"][table] for label, totals in networks})
@@ -25,7 +25,8 @@ def by_cause_bars(document, source):
 def memory_bars(document):
     """{bars, beyond} with memory: every network that fits the accelerator and that the first table prices."""
     table = document["sources"][0]["table"]
-    networks = {"ann": ("ANN", document["totals"])}
+    own = document["network"]
+    networks = {own["name"]: (own["title"], document["totals"])}
     networks |= {name: (rival["title"], rival) for name, rival in document["baselines"].items()}
     parts, spans = {}, {}
     for name, moved in document["memory"]["networks"].items():

@@ -1,24 +1,22 @@
 """The network beside its rivals over all tables: bands of energies and ratios, and where an adder network loses."""
 
 from adderhw.cost.bands import all_tables, band, energies, ratios_by_table
-from adderhw.cost.baselines import ANN_WIRED, BASELINES, HARD_WIRED
+from adderhw.cost.baselines import ANN, ANN_WIRED, HARD_WIRED
 from adderhw.cost.events import Tally
 
-OWN = "ann"
 
-
-def compare(works, rivals, tables):
+def compare(works, rivals, tables, network):
     """The document's `comparison`: what docs/energy.md says of it.
 
     works: LayerWork records of the network. rivals: {Baseline: its LayerWork records}. tables: those of the run; the
-    band spans these and every other table that ships and prices the figure.
+    band spans these and every other table that ships and prices the figure. network: the Network that `works` are of.
     """
     spanned = all_tables(tables)
-    priced = {OWN: energies(_tally(works), spanned)}
+    priced = {network.name: energies(_tally(works), spanned)}
     priced |= {baseline.name: energies(_tally(rewritten), spanned) for baseline, rewritten in rivals.items()}
     ratios = {
-        baseline.name: ratio_fields(baseline, priced[baseline.name][0], priced[against(baseline)][0])
-        for baseline in BASELINES
+        baseline.name: ratio_fields(baseline, network, priced[baseline.name][0], priced[against(baseline, network)][0])
+        for baseline in rivals
         if baseline is not ANN_WIRED
     }
     return {
@@ -26,13 +24,13 @@ def compare(works, rivals, tables):
         "unpriced": {name: missing for name, (_, missing) in priced.items() if missing},
         "energy_pj": {name: band_fields(band(found)) for name, (found, _) in priced.items()},
         "ratios": ratios,
-        "losses": losses(ratios),
+        "losses": losses(ratios, network),
     }
 
 
-def against(baseline):
-    """The name of the adder network that a rival is held against: the one whose weights are realised alike."""
-    return ANN_WIRED.name if baseline.weights == HARD_WIRED else OWN
+def against(baseline, network):
+    """The name of the network that a rival is held against: this one, or the adder network with hard-wired weights."""
+    return ANN_WIRED.name if baseline.weights == HARD_WIRED else network.name
 
 
 def band_fields(found):
@@ -40,11 +38,13 @@ def band_fields(found):
     return None if found is None else {end: getattr(found, end)._asdict() for end in ("low", "high")}
 
 
-def losses(ratios):
-    """Sentences that say which rival takes no more energy than the adder network, in every table or in some.
+def losses(ratios, network=None):
+    """Sentences that say which rival takes no more energy than the network, in every table or in some.
 
-    ratios: {name: {title, weights, over, by_table, band}} as in the document.
+    ratios: {name: {title, weights, over, by_table, band}} as in the document. network: the Network they are over, by
+    default an adder network.
     """
+    own = "The adder network" if network is None or network.name == ANN.name else f"This network ({network.title})"
     sentences = []
     for ratio in ratios.values():
         lost = [table for table, value in ratio["by_table"].items() if value <= 1]
@@ -53,7 +53,7 @@ def losses(ratios):
         low, high = (ratio["band"][end]["value"] for end in ("low", "high"))
         where = "any table" if len(lost) == len(ratio["by_table"]) else ", ".join(lost)
         sentences.append(
-            f"The adder network does not win against {rival_text(ratio)}, which takes {low:.2f} to {high:.2f} times "
+            f"{own} does not win against {rival_text(ratio)}, which takes {low:.2f} to {high:.2f} times "
             f"its energy, under {where}."
         )
     return sentences
@@ -64,13 +64,13 @@ def rival_text(ratio):
     return ratio["title"] if ratio["weights"] in ratio["title"] else f"{ratio['title']} ({ratio['weights']} weights)"
 
 
-def ratio_fields(baseline, above, below):
+def ratio_fields(baseline, network, above, below):
     """A rival's entry in `ratios`; above, below: {table: pJ} of the rival and of what it is held against."""
     by_table = ratios_by_table(above, below)
     return {
         "title": baseline.title,
         "weights": baseline.weights,
-        "over": against(baseline),
+        "over": against(baseline, network),
         "by_table": by_table,
         "band": band_fields(band(by_table)),
     }

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from adderhw.cost.bands import all_tables, energies, pe_area
-from adderhw.cost.baselines import BASELINES, CNN, CNN_WIRED
+from adderhw.cost.baselines import ANN, BASELINES, CNN, CNN_WIRED, FLOAT_BASELINES, REQUANTISING, Baseline
 from adderhw.cost.energy import energy
 from adderhw.cost.events import Event, LayerWork, PaperCount, Tally, tally_by_name
 from adderhw.cost.memory_table import load_memory_table
@@ -48,17 +48,34 @@ class LayerResult:
     """A layer's work, and for a layer with taps what its accumulators showed and what it works on.
 
     cnn_operands: those of the CNN whose weights the hard-wired CNN takes; None for this network's own.
+    integer: the layer that integer rivals are rewritten from, where that is not `work`.
     """
 
     work: LayerWork
     accumulator: AccumulatorStats | None = None
     operands: Operands | None = None
     cnn_operands: Operands | None = None
+    integer: LayerWork | None = None
+
+
+@dataclass(frozen=True)
+class Network:
+    """What arithmetic the network itself has, and which others stand beside it.
+
+    name, title: as of a Baseline. assumptions: in words, None where the layers say it all. rivals: Baselines.
+    tally_only: why nothing was simulated, None where it was.
+    """
+
+    name: str = ANN.name
+    title: str = ANN.title
+    assumptions: str | None = None
+    rivals: tuple[Baseline, ...] = BASELINES
+    tally_only: str | None = None
 
 
 def build_document(
     *, model, data, accuracy, layers, tables, timing, check, command=None, cnn_source=OWN_WEIGHTS, accelerator=None,
-    areas=None, saturate=False, sqnr=(None, {}), earlier=(),
+    areas=None, saturate=False, sqnr=(None, {}), earlier=(), network=Network(),
 ):  # fmt: skip
     """The schema 3 document of a run: a dict of plain JSON values.
 
@@ -67,7 +84,8 @@ def build_document(
     name once. command: the command line that reproduces the run. cnn_source: in words, where the hard-wired CNN's
     weights come from. accelerator: the Accelerator whose memories are counted and priced, or None.
     areas: the table of synthesised areas, or None; saturate: whether narrow accumulators saturate. sqnr: the section
-    of that name, or None, and {layer: dB}; earlier: its entries (adderhw.report.reader reads both).
+    of that name, or None, and {layer: dB}; earlier: its entries (adderhw.report.reader reads both). network: what
+    arithmetic the layers have; areas are for adder layers.
     Energies are picojoules per image. A rival that a table does not price has null for it.
     Raises AdderHwError for a missing field or a number that is not finite, CostError for an unpriced event of this
     network.
@@ -77,12 +95,15 @@ def build_document(
         _check_section(name, section)
     _check_tables(tables)
     works = [result.work for result in layers]
-    rivals = {baseline: _rival(baseline, layers) for baseline in BASELINES}
-    memory, memory_by_layer = _memory(layers, rivals, tables, accelerator)
+    rivals = {baseline: _rival(baseline, layers) for baseline in network.rivals}
+    memory, memory_by_layer = _memory(layers, rivals, tables, accelerator, network)
     area, area_by_layer = _area(layers, rivals, areas, accelerator, saturate)
+    networks = {network.name: works} | {baseline.name: rival for baseline, rival in rivals.items()}
     document = {
         "schema": SCHEMA,
         "model": model,
+        "network": {"name": network.name, "title": network.title, "assumptions": network.assumptions},
+        "tally_only": network.tally_only,
         "data": data,
         "accuracy": accuracy,
         "layers": [
@@ -100,12 +121,12 @@ def build_document(
             }
             for baseline, rival in rivals.items()
         },
-        "comparison": compare(works, rivals, tables),
+        "comparison": compare(works, rivals, tables, network),
         "memory": memory,
         "area": area,
         "sqnr": sqnr[0],
         "earlier": list(earlier),
-        "ratios": {table.name: _ratio(works, rivals[CNN], table) for table in tables},
+        "ratios": {table.name: _ratio(networks[ANN.name], networks[CNN.name], works, table) for table in tables},
         "sources": [_source(table) for table in tables],
         "price_basis": {table.name: _prices(works, rivals.values(), table) for table in tables},
         "timing": timing,
@@ -116,17 +137,19 @@ def build_document(
 
 
 def _rival(baseline, results):
-    works = [result.work for result in results]
+    own = baseline in FLOAT_BASELINES
+    works = [result.work if own or result.integer is None else result.integer for result in results]
     if baseline is CNN_WIRED:
         return baseline.layers(works, [result.cnn_operands or result.operands for result in results])
     return baseline.layers(works, [result.operands for result in results])
 
 
-def _memory(results, rivals, tables, accelerator):
+def _memory(results, rivals, tables, accelerator, network):
     """(the document's `memory`, that of each layer); None throughout without an accelerator."""
     if accelerator is None:
         return None, [None] * len(results)
-    return memory_section(results, rivals, all_tables(tables), accelerator, load_memory_table(accelerator.memory))
+    table = load_memory_table(accelerator.memory)
+    return memory_section(results, rivals, all_tables(tables), accelerator, table, network)
 
 
 def _area(results, rivals, areas, accelerator, saturate):
@@ -150,12 +173,12 @@ def _digits_text(results):
 
 
 def cause_of(work):
-    """Which of CAUSES a layer's energy is booked under."""
-    if work.kind == "adder":
+    """Which of CAUSES a layer's energy is booked under; a CNN's where the adder network of its topology has it."""
+    if work.rewritten:
         return "adder layers"
     if work.kind == "mac":
         return "first and last layers"
-    return "requantise" if work.op == "Requantize" else "other"
+    return "requantise" if work.op in REQUANTISING else "other"
 
 
 def _check_section(name, section):
@@ -218,8 +241,8 @@ def _by_cause(works, originals, tables, priced):
 
 
 def _operand_bits(works, originals):
-    """{input, weight: [least, most]} bits where the original layer is an adder, or None without one."""
-    adders = [work for work, original in zip(works, originals, strict=True) if original.kind == "adder"]
+    """{input, weight: [least, most]} bits where the original layer is an adder or inner one, or None without one."""
+    adders = [work for work, original in zip(works, originals, strict=True) if original.rewritten]
     if not adders:
         return None
     ends = {name: [getattr(work, f"{name}_bits") for work in adders] for name in ("input", "weight")}
@@ -227,17 +250,18 @@ def _operand_bits(works, originals):
 
 
 def _accumulator_range(works, originals):
-    """[least, most] accumulator bits of `works` where the original layer is an adder, or None without one."""
-    bits = [work.accumulator_bits for work, original in zip(works, originals, strict=True) if original.kind == "adder"]
+    """[least, most] accumulator bits of `works` where the original layer is an adder or inner one, or None."""
+    bits = [work.accumulator_bits for work, original in zip(works, originals, strict=True) if original.rewritten]
     return [min(bits), max(bits)] if bits else None
 
 
-def _ratio(works, rival, table):
-    """The CNN's energy over this network's, whole and for the adder layers alone, and where the figures come from."""
-    adders = [(own, other) for own, other in zip(works, rival, strict=True) if own.kind == "adder"]
-    whole = _quotient(rival, works, table)
+def _ratio(ann, cnn, originals, table):
+    """The CNN's energy over the adder network's, whole and in the adder layers alone, and where they come from."""
+    adders = [pair for *pair, own in zip(ann, cnn, originals, strict=True) if own.rewritten]
+    whole = _quotient(cnn, ann, table)
     alone = _quotient([other for _, other in adders], [own for own, _ in adders], table)
-    return {"cnn_over_ann": whole, "adder_layers_cnn_over_ann": alone, "basis": _ratio_basis(works, rival, table)}
+    basis = _ratio_basis(*(_accumulator_range(works, originals) for works in (ann, cnn)), table)
+    return {"cnn_over_ann": whole, "adder_layers_cnn_over_ann": alone, "basis": basis}
 
 
 def _quotient(above, below, table):
@@ -248,12 +272,10 @@ def _quotient(above, below, table):
     return top / bottom if bottom else None
 
 
-def _ratio_basis(works, rival, table):
+def _ratio_basis(ann, cnn, table):
     volts = "supply voltage not stated" if table.voltage == "not stated" else table.voltage
-    own, other = _bits_text(_accumulator_range(works, works)), _bits_text(_accumulator_range(rival, works))
-    return (
-        f"{table.title}; {table.node_nm} nm, {volts}; accumulators ANN {own}, CNN {other}; arithmetic only, no memory"
-    )
+    accumulators = f"accumulators ANN {_bits_text(ann)}, CNN {_bits_text(cnn)}"
+    return f"{table.title}; {table.node_nm} nm, {volts}; {accumulators}; arithmetic only, no memory"
 
 
 def _bits_text(bits):

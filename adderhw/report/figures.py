@@ -45,8 +45,8 @@ def ratio_text(ratio):
 
 
 def multiplications(events):
-    """How many multiplier events {'mul:8': n, …} holds."""
-    return sum(count for name, count in events.items() if name.startswith("mul:"))
+    """How many multiplier events {'mul:8': n, 'fmul:32': m, …} holds."""
+    return sum(count for name, count in events.items() if name.startswith(("mul:", "fmul:")))
 
 
 def _scaled(number, units, plain):

@@ -36,18 +36,28 @@ def _head(document):
     data, accuracy, totals = document["data"], document["accuracy"], document["totals"]
     yield f"# {escaped(document['model']['path'])}"
     ran = " ".join(filter(None, (data["name"], data["split"])))
-    yield f"{escaped(ran)}, {data['count']:,} images. All figures are an image's."
-    band = document["comparison"]["energy_pj"]["ann"]
+    if document["tally_only"]:
+        title = document["network"]["title"]
+        reason = escaped(document["tally_only"])
+        yield f"{title}: tally only, nothing was simulated: {reason}. All figures are an image's."
+    else:
+        yield f"{escaped(ran)}, {data['count']:,} images. All figures are an image's."
+    band = document["comparison"]["energy_pj"][document["network"]["name"]]
     rows = [
         ("top-1 accuracy", "no labels" if accuracy is None else percent_text(accuracy["top1"])),
         ("arithmetic energy over all tables", energy_span(band["low"]["value"], band["high"]["value"])),
-        ("a CNN takes, arithmetic only", ratio_span(document["comparison"]["ratios"]["cnn"]["band"])),
+        *_cnn(document["comparison"]["ratios"]),
         ("additions, as papers count", count_text(totals["paper"]["add"])),
         ("multiplications, as papers count", count_text(totals["paper"]["mul"])),
         ("multiplications, in hardware", count_text(multiplications(totals["events"]))),
         ("independent check", _check(document["check"])),
     ]
     yield markdown_table([("figure", False), ("value", True)], rows)
+
+
+def _cnn(ratios):
+    """The row of the CNN's ratio, none where the network is that CNN itself."""
+    return [("a CNN takes, arithmetic only", ratio_span(ratios["cnn"]["band"]))] if "cnn" in ratios else []
 
 
 def _check(check):
@@ -88,7 +98,7 @@ def _memory(document):
     memory = document["memory"]
     if memory is None:
         return
-    own = memory["networks"]["ann"]
+    own = memory["networks"][document["network"]["name"]]
     energy = own["energy_pj"]
     yield f"## On {escaped(memory['accelerator']['title'])}"
     rows = [

@@ -5,7 +5,7 @@ from adderhw.cost.baselines import HARD_WIRED, own_pass
 from adderhw.cost.events import Tally
 from adderhw.cost.memory import fields_of, moved_by, sum_of
 from adderhw.errors import CostError
-from adderhw.report.comparison import OWN, losses, ratio_fields
+from adderhw.report.comparison import losses, ratio_fields
 
 WIRED_REASON = "hard-wired weights: a circuit for each, which no array that loads weights describes"
 ASSUMPTIONS = (
@@ -16,17 +16,17 @@ ASSUMPTIONS = (
 )
 
 
-def memory_section(results, rivals, tables, accelerator, table):
+def memory_section(results, rivals, tables, accelerator, table, network):
     """(the document's `memory`, [the `memory` of each layer]).
 
     results: LayerResult records. rivals: {Baseline: its LayerWork records}. tables: every EnergyTable of the bands.
-    accelerator, table: the Accelerator and the MemoryTable that prices it. Raises CostError where this network does not
-    fit the accelerator; a rival that does not is named in `unfit`.
+    accelerator, table: the Accelerator and the MemoryTable that prices it. network: the Network of the
+    results. Raises CostError where this one does not fit the accelerator; a rival that does not is named in `unfit`.
     """
     operands = [result.operands for result in results]
     works = [result.work for result in results]
     own = [moved_by(work, known, own_pass, accelerator, table) for work, known in zip(works, operands, strict=True)]
-    moved, unfit = {OWN: sum_of(own)}, {}
+    moved, unfit = {network.name: sum_of(own)}, {}
     for baseline, rewritten in rivals.items():
         if baseline.weights == HARD_WIRED:
             unfit[baseline.name] = WIRED_REASON
@@ -37,7 +37,7 @@ def memory_section(results, rivals, tables, accelerator, table):
             moved[baseline.name] = sum_of(parts)
         except CostError as error:
             unfit[baseline.name] = str(error)
-    ratios = _ratios(works, rivals, moved, tables)
+    ratios = _ratios(works, rivals, moved, tables, network)
     section = {
         "accelerator": _accelerator(accelerator),
         "table": _table(table),
@@ -48,15 +48,17 @@ def memory_section(results, rivals, tables, accelerator, table):
             name: _with_arithmetic(moved[name], _tally(_works(name, works, rivals)), tables) for name in moved
         },
         "ratios": ratios,
-        "losses": losses(ratios),
+        "losses": losses(ratios, network),
     }
     return section, [fields_of(part, accelerator) if part.bits else None for part in own]
 
 
-def _ratios(works, rivals, moved, tables):
-    own = _with_arithmetic(moved[OWN], _tally(works), tables)
+def _ratios(works, rivals, moved, tables, network):
+    own = _with_arithmetic(moved[network.name], _tally(works), tables)
     return {
-        baseline.name: ratio_fields(baseline, _with_arithmetic(moved[baseline.name], _tally(rewritten), tables), own)
+        baseline.name: ratio_fields(
+            baseline, network, _with_arithmetic(moved[baseline.name], _tally(rewritten), tables), own
+        )
         for baseline, rewritten in rivals.items()
         if baseline.name in moved
     }

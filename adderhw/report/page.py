@@ -37,13 +37,13 @@ def write_html(document, path):
 def render_html(document):
     """The page as text; every name that the model supplies is escaped."""
     script = (TEMPLATES / "sort.js").read_text(encoding="utf-8")
-    comparison = document["comparison"]
+    comparison, own = document["comparison"], document["network"]
     return environment().get_template("report.html.j2").render(
         document=document,
         causes=CAUSES,
         charts=charts_of(document),
         comparisons=[by_cause_bars(document, source) for source in document["sources"]],
-        energy_span=energy_span(*(comparison["energy_pj"]["ann"][end]["value"] for end in ("low", "high"))),
+        energy_span=energy_span(*(comparison["energy_pj"][own["name"]][end]["value"] for end in ("low", "high"))),
         headroom=_headroom(document),
         layers=_layers(document),
         losses=_losses(document),
@@ -121,7 +121,7 @@ def _losses(document):
 
 def _memory(document):
     """What the templates show only with an accelerator."""
-    dram = document["memory"]["networks"]["ann"]["energy_pj"]
+    dram = document["memory"]["networks"][document["network"]["name"]]["energy_pj"]
     return {
         "memory_bars": memory_bars(document),
         "memory_rows": _memory_rows(document),
@@ -132,7 +132,8 @@ def _memory(document):
 
 def _memory_rows(document):
     """One row a network on the accelerator: what it moves, its memory's energy and the whole over all tables."""
-    memory, titles = document["memory"], {"ann": "ANN"}
+    memory, own = document["memory"], document["network"]
+    titles = {own["name"]: own["title"]}
     titles |= {name: rival["title"] for name, rival in document["baselines"].items()}
     return [
         {

@@ -13,7 +13,7 @@ def roofline_chart(document):
 
     The roof is the array's peak, and left of its ridge what DRAM's bits per cycle let through.
     """
-    array, network = document["memory"]["accelerator"], document["memory"]["networks"]["ann"]
+    array, network = document["memory"]["accelerator"], document["memory"]["networks"][document["network"]["name"]]
     marks = _marks(document["layers"])
     whole = _point(network, sum(layer["taps"] for layer in document["layers"]))
     peak, ridge = array["peak_taps_per_cycle"], array["ridge_taps_per_dram_byte"]

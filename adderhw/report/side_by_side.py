@@ -121,7 +121,9 @@ def _arithmetic(documents, tables):
 def _memory(documents):
     if not any(document["memory"] for document in documents):
         return
-    moved = [document["memory"] and document["memory"]["networks"]["ann"] for document in documents]
+    moved = [
+        document["memory"] and document["memory"]["networks"][document["network"]["name"]] for document in documents
+    ]
     yield _words("accelerator", [each["memory"] and each["memory"]["accelerator"]["name"] for each in documents])
     yield _row("cycles", [each and each["cycles"] for each in moved])
     yield _row("array in use", [each and each["utilisation"] for each in moved], percent_text, relative=False)

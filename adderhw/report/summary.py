@@ -1,5 +1,6 @@
 """Prints the gist of a report document on a terminal, or plainly into a pipe."""
 
+from adderhw.cost.baselines import ANN
 from adderhw.report.area_section import area_lines
 from adderhw.report.comparison import rival_text
 from adderhw.report.figures import count_text, energy_text, multiplications, percent_text, ratio_text
@@ -7,7 +8,7 @@ from adderhw.report.figures import count_text, energy_text, multiplications, per
 ARITHMETIC_ONLY = (
     "arithmetic only: no memory, registers, wires, clock or control; the document says what each rival assumes"
 )
-MAIN_RIVALS = ("cnn", "bnn")
+MAIN_RIVALS = ("ann", "cnn", "bnn")
 
 
 def print_summary(document, console):
@@ -27,9 +28,15 @@ def print_summary(document, console):
 
 def _headlines(document):
     data, accuracy, totals = document["data"], document["accuracy"], document["totals"]
-    ran = " ".join(filter(None, (data["name"], data["split"])))
-    yield f"{document['model']['path']} on {ran}, {data['count']:,} images"
-    yield _accuracy_line(accuracy)
+    if document["tally_only"]:
+        yield f"{document['model']['path']} as {document['network']['title']}"
+        yield f"tally only, nothing was simulated: {document['tally_only']}"
+    else:
+        ran = " ".join(filter(None, (data["name"], data["split"])))
+        yield f"{document['model']['path']} on {ran}, {data['count']:,} images"
+        yield _accuracy_line(accuracy)
+    if document["network"]["assumptions"]:
+        yield document["network"]["assumptions"]
     paper = totals["paper"]
     counts = ", ".join(f"{name} {count_text(paper[name])}" for name in ("mul", "add", "xnor"))
     yield f"operations an image, as papers count: {counts}"
@@ -49,7 +56,7 @@ def _energy_table(document):
     from rich.table import Table
     from rich.text import Text
 
-    networks = [("ANN", document["totals"])]
+    networks = [(document["network"]["title"], document["totals"])]
     networks += [(rival["title"], rival) for name, rival in document["baselines"].items() if name in MAIN_RIVALS]
     table = Table("energy an image, arithmetic only", box=None, pad_edge=False, title=None)
     for label, _ in networks:
@@ -67,14 +74,42 @@ def _print_rivals(document, console):
     lines = [*_ratio_lines(comparison, scope), ARITHMETIC_ONLY]
     if memory:
         lines += [
-            _array_line(memory),
+            _array_line(memory, document["network"]["name"]),
             *_ratio_lines(memory, "arithmetic and memory, over the same tables and both ends of DRAM"),
         ]
         lines += [f"no figure for {names}: {reason}" for reason, names in unfit_by_reason(document).items()]
         lines += [f"memory: {memory['table']['title']}, {memory['table']['node_nm']} nm. {memory['assumptions']}"]
     lines += area_lines(document)
+    if document["network"]["name"] == ANN.name:
+        lines += _bands(document)
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _bands(document):
+    """The CNN's energy over this adder network's over all tables, each with its assumptions in one line."""
+    bits, memory = document["baselines"]["cnn"]["bits"], document["memory"]
+    if bits is None:
+        return
+    own, cnn = document["totals"]["accumulator_bits"], document["baselines"]["cnn"]["accumulator_bits"]
+    assumed = (
+        f"programmable weights, operands of {span_text(bits['input'])} × {span_text(bits['weight'])} bit in both adder "
+        f"and CNN layers, accumulators ANN {span_text(own)}, CNN {span_text(cnn)} bit, all other layers the same"
+    )
+    band = band_text(document["comparison"]["ratios"]["cnn"]["band"])
+    yield f"CNN / ANN over all tables, arithmetic only: {band}; {assumed}; no memory, wires, clock or control"
+    if memory and "cnn" in memory["ratios"]:
+        array, table = memory["accelerator"], memory["table"]
+        band = band_text(memory["ratios"]["cnn"]["band"])
+        yield (
+            f"CNN / ANN over all tables, with memory: {band}; {assumed}; {array['title']}, {table['title']}, "
+            f"{table['node_nm']} nm, layer by layer through DRAM; no wires, clock or control"
+        )
+
+
+def span_text(ends):
+    """'8' of [8, 8], '12–18' of [12, 18]."""
+    return str(ends[0]) if ends[0] == ends[1] else f"{ends[0]}–{ends[1]}"
 
 
 def unfit_by_reason(document):
@@ -95,9 +130,9 @@ def _ratio_lines(section, scope):
     yield from section["losses"] or ["No rival takes as little energy as this network."]
 
 
-def _array_line(memory):
+def _array_line(memory, network):
     """The accelerator, and what this network does on it, in one line."""
-    array, own = memory["accelerator"], memory["networks"]["ann"]
+    array, own = memory["accelerator"], memory["networks"][network]
     ends = [energy_text(_memory_energy(own["energy_pj"], end)) for end in ("low", "high")]
     dram = f"{count_text(own['bits']['dram'] // 8)} bytes from and to DRAM"
     return (

@@ -1,6 +1,7 @@
 """A mistake in what prices a run ends the command with exit code 2, one line, and no output file."""
 
 import sys
+from importlib.resources import files
 
 import pytest
 
@@ -50,3 +51,42 @@ def test_a_buffer_outside_the_tables_sizes_is_one_line(monkeypatch, capsys, tmp_
     code, _, err = call(monkeypatch, capsys, "--limit", "1", "--accelerator", path)
     assert code == 2
     assert err == "error: memory table horowitz45: found a buffer of 4096 KiB, expected 8 to 1024 KiB\n"
+
+
+SHIPPED_TABLE = (files("adderhw.cost") / "tables" / "horowitz45.toml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('unit = "pJ"\n', "", "missing unit"),
+        ('unit = "pJ"', 'unit = "nJ"', "unit: found 'nJ', expected 'pJ'"),
+        ("[kinds.add]", "[kinds.adds]", "kinds: found 'adds', expected one of add, sub"),
+        ("node_nm = 45\n", "node_nm = 45\nnode_mm = 45\n", "node_mm"),
+    ],
+)
+def test_a_mistake_in_ones_own_table_is_one_line(monkeypatch, capsys, tmp_path, old, new, message):
+    path = tmp_path / "mine.toml"
+    assert old in SHIPPED_TABLE
+    path.write_text(SHIPPED_TABLE.replace(old, new, 1), encoding="utf-8")
+    code, out, err = call(monkeypatch, capsys, "--limit", "1", "--energy", path, "--json", tmp_path / "r.json")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert str(path) in err
+    assert message in err
+    assert err.count("\n") == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["mine.toml"]
+
+
+def test_a_width_outside_ones_own_tables_range_is_one_line(monkeypatch, capsys, tmp_path):
+    path = tmp_path / "mine.toml"
+    narrow = SHIPPED_TABLE.replace('name = "horowitz45"', 'name = "mine"').replace(
+        "range = [1, 64]", "range = [8, 16]", 1
+    )
+    path.write_text(narrow.replace("points = [[8, 0.03], [16, 0.05], [32, 0.1]]", "points = [[8, 0.03], [16, 0.05]]"))
+    code, out, err = call(monkeypatch, capsys, "--limit", "1", "--energy", path, "--json", tmp_path / "r.json")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: mine: found event add:")
+    assert err.endswith("expected add of 8 to 16 bits\n")
+    assert err.count("\n") == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["mine.toml"]

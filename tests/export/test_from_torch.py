@@ -157,3 +157,13 @@ def test_outputs_that_differ_are_refused(network, exported, monkeypatch):
     with pytest.raises(MismatchError, match=r"differ from torch's by (1|0\.999)"):
         compare(wrong, network, torch.zeros(1, 2, 8, 8))
     network.train()
+
+
+def test_a_network_in_channels_last_memory_pools_without_computing_strides(tmp_path):
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    network = layers.to(memory_format=torch.channels_last)
+    exported = export_module(network, torch.zeros(1, 2, 8, 8), tmp_path / "cnn.onnx")
+    ops = {node.op_type for node in exported.model.graph.node}
+    assert ops <= {"Conv", "Relu", "ReduceMean", "GlobalAveragePool", "Reshape", "Flatten"}
+    assert network[0].weight.is_contiguous(memory_format=torch.channels_last)

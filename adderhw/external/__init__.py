@@ -1,0 +1,1 @@
+"""Other tools' counts of the same network, so that a tally here can be held against theirs."""

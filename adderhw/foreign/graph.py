@@ -1,0 +1,213 @@
+"""Reads any ONNX model for its tally: batch 1, constants folded, every tensor's shape inferred."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from adderhw.errors import ModelError
+from adderhw.foreign.proxies import proxy
+from adderhw.onnx_reader import ONNX_DOMAINS
+from adderhw.ops.base import DOMAIN
+
+MICROSOFT = "com.microsoft"
+NEVER_FOLDED = ("QuantizeLinear", "DequantizeLinear")
+RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial")
+
+
+class ForeignNode(NamedTuple):
+    """One node: op (without domain), domain ('' for ONNX's own), name, tensor names ('' = left out), attributes."""
+
+    op: str
+    domain: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any]
+
+    def fail(self, found, expected, error=ModelError):
+        """Raises the error that names this node."""
+        raise error(f"node {self.name!r} ({self.op}): found {found}, expected {expected}")
+
+
+@dataclass(frozen=True)
+class ForeignGraph:
+    """A network at batch 1 whose nodes depend on its inputs; what does not is among the constants.
+
+    shapes: tensor name → sizes, the batch axis included. dtypes: tensor name → numpy dtype. constants: arrays by
+    name. proto: the model as it was read.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    nodes: tuple[ForeignNode, ...]
+    shapes: Mapping[str, tuple[int, ...]]
+    dtypes: Mapping[str, np.dtype]
+    constants: Mapping[str, np.ndarray]
+    proto: onnx.ModelProto
+
+    def consumers(self, name):
+        """The nodes that read the tensor, in order."""
+        return [node for node in self.nodes if name in node.inputs]
+
+
+def foreign_graph(proto, name):
+    """The ForeignGraph of a ModelProto; raises ModelError where a size stays unknown, naming the input or node."""
+    model = inlined(proto)
+    set_batch(model.graph)
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    model.graph.ClearField("value_info")
+    for value in model.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    nodes = [plain_node(raw) for raw in model.graph.node]
+    known = {}
+    while True:
+        known = inferred(model, constants)
+        folded = fold(model, constants, known)
+        if not folded:
+            break
+    nodes = tuple(node for node in nodes if not set(node.outputs) <= constants.keys())
+    shapes, dtypes = checked_types(nodes, known, constants)
+    return ForeignGraph(
+        name=model.graph.name or name,
+        inputs=tuple(value.name for value in model.graph.input if value.name not in constants),
+        outputs=tuple(value.name for value in model.graph.output),
+        nodes=nodes,
+        shapes=shapes,
+        dtypes=dtypes,
+        constants=constants,
+        proto=proto,
+    )
+
+
+def inlined(proto):
+    """A copy of the model whose local functions are inlined, but for those of the adder ops."""
+    model = onnx.ModelProto()
+    model.CopyFrom(proto)
+    if any(function.domain != DOMAIN for function in model.functions):
+        model = onnx.inliner.inline_selected_functions(
+            model, [(function.domain, function.name) for function in model.functions if function.domain != DOMAIN]
+        )
+    return model
+
+
+def set_batch(graph):
+    """Makes every input's batch axis 1; raises ModelError for another fixed batch or another size that is open."""
+    constants = {tensor.name for tensor in graph.initializer}
+    for value in graph.input:
+        if value.name in constants:
+            continue
+        kind = value.type.tensor_type
+        where = f"input {value.name!r}"
+        if not value.type.HasField("tensor_type") or not kind.HasField("shape"):
+            raise ModelError(f"{where}: found no tensor with a shape, expected one")
+        sizes = [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in kind.shape.dim]
+        if sizes and not isinstance(sizes[0], int):
+            kind.shape.dim[0].dim_value = 1
+        elif sizes and sizes[0] != 1:
+            raise ModelError(f"{where}: found a fixed batch of {sizes[0]}, expected 1 or a dynamic one")
+        if not all(isinstance(size, int) and size > 0 for size in sizes[1:]):
+            raise ModelError(f"{where}: found shape {sizes}, expected sizes above 0 after the batch axis")
+
+
+def plain_node(raw):
+    """The ForeignNode of a NodeProto; bytes become text and lists tuples."""
+    attributes = {}
+    for attribute in raw.attribute:
+        value = helper.get_attribute_value(attribute)
+        value = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        attributes[attribute.name] = tuple(value) if isinstance(value, (list, tuple)) else value
+    domain = "" if raw.domain in ONNX_DOMAINS else raw.domain
+    name = raw.name or (raw.output[0] if raw.output else raw.op_type)
+    return ForeignNode(raw.op_type, domain, name, tuple(raw.input), tuple(raw.output), attributes)
+
+
+def inferred(model, constants):
+    """{tensor name: its TypeProto.Tensor} by ONNX shape inference, with what was folded so far as constants.
+
+    Ops of onnxruntime's own domain and the adder ops, which ONNX cannot infer, stand as standard ops of the same shape.
+    """
+    shadow = onnx.ModelProto()
+    shadow.CopyFrom(model)
+    del shadow.graph.node[:]
+    shadow.graph.node.extend(proxy(node) for node in model.graph.node if not set(node.output) <= constants.keys())
+    present = {tensor.name for tensor in shadow.graph.initializer}
+    shadow.graph.initializer.extend(
+        numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items() if name not in present
+    )
+    try:
+        result = onnx.shape_inference.infer_shapes(shadow, data_prop=True)
+    except onnx.shape_inference.InferenceError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"model: found shapes that do not fit ({reason}), expected a valid model") from None
+    values = (*result.graph.input, *result.graph.value_info, *result.graph.output)
+    return {value.name: value.type.tensor_type for value in values}
+
+
+def fold(model, constants, known):
+    """Computes every node that depends on no input of the network, or only on known shapes; whether there were any."""
+    folded = False
+    for raw in model.graph.node:
+        if raw.op_type in (*NEVER_FOLDED, *RANDOM) or not raw.output or set(raw.output) <= constants.keys():
+            continue
+        if raw.op_type in ("Shape", "Size"):
+            sizes = sizes_of(known.get(raw.input[0]), constants.get(raw.input[0]))
+            feeds = None if sizes is None else {raw.input[0]: np.broadcast_to(np.float32(0), sizes)}
+        else:
+            feeds = {name: constants.get(name) for name in raw.input if name}
+        if feeds is None or any(array is None for array in feeds.values()) or raw.domain not in ONNX_DOMAINS:
+            continue
+        constants.update(zip(raw.output, evaluate(model, raw, feeds), strict=True))
+        folded = True
+    return folded
+
+
+def evaluate(model, raw, feeds):
+    """The outputs of one node on arrays, by ONNX's reference implementation."""
+    from onnx.reference import ReferenceEvaluator  # 0.1 s of import that only constants need
+
+    inputs = [
+        helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape) for n, a in feeds.items()
+    ]
+    outputs = [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in raw.output]
+    graph = helper.make_graph([raw], "constant", inputs, outputs)
+    single = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+    try:
+        return [np.asarray(array) for array in ReferenceEvaluator(single).run(None, feeds)]
+    except Exception as error:  # each op of the reference implementation raises what it likes
+        name = raw.name or raw.output[0]
+        raise ModelError(
+            f"node {name!r} ({raw.op_type}): found constants it cannot compute with ({error}), expected a valid model"
+        ) from None
+
+
+def sizes_of(kind, array):
+    """The sizes of a tensor, or None where one is unknown."""
+    if array is not None:
+        return array.shape
+    if kind is None or not kind.HasField("shape"):
+        return None
+    sizes = tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim)
+    return None if None in sizes else sizes
+
+
+def checked_types(nodes, known, constants):
+    """({name: sizes}, {name: dtype}) of every tensor of the nodes; raises ModelError for an unknown one."""
+    shapes = {name: array.shape for name, array in constants.items()}
+    dtypes = {name: array.dtype for name, array in constants.items()}
+    for node in nodes:
+        for name in (*node.inputs, *node.outputs):
+            if not name or name in shapes:
+                continue
+            kind = known.get(name)
+            sizes = sizes_of(kind, None)
+            if sizes is None:
+                node.fail(f"no shape for {name!r}", "sizes that ONNX shape inference finds (is the op a standard one?)")
+            shapes[name] = sizes
+            if kind.elem_type != TensorProto.UNDEFINED:
+                dtypes[name] = np.dtype(helper.tensor_dtype_to_np_dtype(kind.elem_type))
+    return shapes, dtypes

@@ -1,0 +1,37 @@
+"""Standard ops that have the output shape of an op which ONNX shape inference does not know."""
+
+from onnx import helper
+
+from adderhw.ops.base import DOMAIN
+
+# Op → (standard op, the inputs that decide the shape, the attributes that do).
+WINDOW = ("kernel_shape", "strides", "pads", "dilations", "auto_pad", "ceil_mode", "count_include_pad")
+CONV = ("kernel_shape", "strides", "pads", "dilations", "auto_pad", "group")
+PROXIES = {
+    ("com.microsoft", "QLinearAdd"): ("Add", (0, 3), ()),
+    ("com.microsoft", "QLinearMul"): ("Mul", (0, 3), ()),
+    ("com.microsoft", "QGemm"): ("Gemm", (0, 3), ("transA", "transB")),
+    ("com.microsoft", "QLinearGlobalAveragePool"): ("GlobalAveragePool", (0,), ()),
+    ("com.microsoft", "QLinearAveragePool"): ("AveragePool", (0,), WINDOW),
+    ("com.microsoft", "QLinearConcat"): ("Concat", slice(2, None, 3), ("axis",)),
+    ("com.microsoft", "QuantizeLinear"): ("QuantizeLinear", (0, 1, 2), ("axis",)),
+    ("com.microsoft", "DequantizeLinear"): ("DequantizeLinear", (0, 1, 2), ("axis",)),
+    (DOMAIN, "AdderConv"): ("Conv", (0, 1), CONV),
+    (DOMAIN, "AdderGemm"): ("Gemm", (0, 1), ("transB",)),
+}
+
+
+def proxy(node):
+    """The NodeProto itself, or a standard op of the same output names and shapes."""
+    known = PROXIES.get((node.domain, node.op_type))
+    if known is None:
+        return node
+    op, inputs, attributes = known
+    names = (
+        list(node.input)[inputs]
+        if isinstance(inputs, slice)
+        else [node.input[i] for i in inputs if i < len(node.input)]
+    )
+    made = helper.make_node(op, names, list(node.output), name=node.name)
+    made.attribute.extend(attribute for attribute in node.attribute if attribute.name in attributes)
+    return made

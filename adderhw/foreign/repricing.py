@@ -1,0 +1,75 @@
+"""Which arithmetic a topology is priced with (--as), and which others stand beside it."""
+
+from dataclasses import replace
+
+from adderhw.cost.baselines import ANN, BASELINES, BNN, CNN, FLOAT32, HARD_WIRED
+from adderhw.errors import AdderHwError
+from adderhw.foreign.network import Layer, count_network, is_float
+from adderhw.report.document import LayerResult, Network
+
+NETWORKS = {"adder": ANN, "cnn": CNN, "bnn": BNN}
+DEFAULT_BITS = 8
+_FILE = (
+    "The operations of the file itself. Rivals have other layers in place of every convolution and linear layer but "
+    "the first and the last."
+)
+_FLOAT = (
+    " Integer rivals have {bits}-bit activations and weights: behind each layer a multiplication by a 14-bit constant, "
+    "an addition, a shift and a clip, as python -m quant makes them."
+)
+_REPRICED = "Not the file's network but its topology as {title}: {words}"
+
+
+def priced_as(layers, integer, name):
+    """([LayerResult], Network) of the topology `layers` with the arithmetic called `name`; None: as it is.
+
+    integer: the layers that integer arithmetic is rewritten from: `layers`, or a float network's at stated width.
+    """
+    floating = integer is not layers
+    if name is None:
+        own, title = (FLOAT32.name, FLOAT32.title) if floating else (CNN.name, CNN.title)
+        results = [
+            LayerResult(layer.work, operands=layer.operands, integer=as_integers.work)
+            for layer, as_integers in zip(layers, integer, strict=True)
+        ]
+        return results, own, title
+    baseline = NETWORKS[name]
+    works = baseline.layers([layer.work for layer in integer], [layer.operands for layer in integer])
+    results = [
+        LayerResult(replace(work, inner=layer.work.rewritten), operands=layer.operands, integer=layer.work)
+        for work, layer in zip(works, integer, strict=True)
+    ]
+    return results, baseline.name, baseline.title
+
+
+def rivals_of(name):
+    """The Baselines that stand beside a network called `name`: every programmable one but itself."""
+    return tuple(rival for rival in (ANN, *BASELINES) if rival.weights != HARD_WIRED and rival.name != name)
+
+
+def topology(graph, bits):
+    """(layers, integer layers) of a ForeignGraph; the same list twice where the file is an integer network.
+
+    bits: width of the integer layers of a float network, None for DEFAULT_BITS. Raises AdderHwError where it is given
+    for an integer network, whose widths the file states.
+    """
+    layers = count_network(graph)
+    if not is_float(layers):
+        if bits is not None:
+            raise AdderHwError(f"bits: found {bits} for an integer model, expected none (the file states its widths)")
+        return layers, layers
+    return layers, count_network(graph, bits or DEFAULT_BITS)
+
+
+def own_topology(works, operands):
+    """The layers of a Graph of this toolkit: every adder layer is one that rivals rewrite."""
+    return [Layer(work, operands.get(work.name)) for work in works]
+
+
+def network_of(name, title, *, repriced, floating, bits, tally_only):
+    """The Network of a document, with its assumptions in words."""
+    words = NETWORKS[repriced].assumptions if repriced else _FILE
+    text = _REPRICED.format(title=title, words=words) if repriced else words
+    if floating:
+        text += _FLOAT.format(bits=bits or DEFAULT_BITS)
+    return Network(name, title, text, rivals_of(name), tally_only)

@@ -1,0 +1,123 @@
+"""The document of a network of other tools, or of a topology with other arithmetic than the file's."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from adderhw.cost.operands import operands_of
+from adderhw.errors import AdderHwError
+from adderhw.foreign.exact import exact_network
+from adderhw.foreign.graph import ForeignGraph, foreign_graph
+from adderhw.foreign.integers import InexactError
+from adderhw.foreign.repricing import NETWORKS, network_of, own_topology, priced_as, topology
+from adderhw.foreign.run import run_exact
+from adderhw.onnx_reader import load_proto
+from adderhw.ops.base import DOMAIN, DOMAIN_VERSION
+from adderhw.report.document import build_document
+
+NOTHING_RAN = {
+    "data": {"name": "none", "split": None, "count": 0},
+    "accuracy": None,
+    "timing": {"threads": 0, "images": 0, "seconds": 0.0, "images_per_second": 0.0, "compile_seconds": 0.0},
+    "check": None,
+}
+DETERMINED = "no --data was given; the network's integers are determined and can be simulated"
+OTHER_ARITHMETIC = "its topology is priced with other arithmetic than the file's"
+
+
+@dataclass(frozen=True)
+class ForeignModel:
+    """A model of other tools as read from a file."""
+
+    graph: ForeignGraph
+    path: Path
+    sha256: str
+
+
+def is_foreign(proto):
+    """Whether a ModelProto holds no op of this toolkit's domain."""
+    return not any(node.domain == DOMAIN for node in proto.graph.node)
+
+
+def load_foreign(path):
+    """The ForeignModel in the ONNX file `path`; raises ModelError, naming the file."""
+    try:
+        graph = foreign_graph(load_proto(path), Path(path).stem)
+    except AdderHwError as error:
+        where = "" if str(error).startswith(str(path)) else f"{path}: "
+        raise type(error)(f"{where}{error}") from None
+    return ForeignModel(graph, Path(path), hashlib.sha256(Path(path).read_bytes()).hexdigest())
+
+
+def check_as(name, bits):
+    """Raises AdderHwError for an unknown arithmetic or a width out of range."""
+    if name is not None and name not in NETWORKS:
+        raise AdderHwError(f"as: found {name!r}, expected one of {', '.join(NETWORKS)}")
+    if bits is not None and not 2 <= bits <= 16:
+        raise AdderHwError(f"bits: found {bits}, expected 2 to 16")
+
+
+def refuse(reason, options):
+    """Raises AdderHwError where an option asks for what the run does not give."""
+    for name, value in options.items():
+        if value:
+            raise AdderHwError(f"{name}: found {value!r}, expected none here: {reason}")
+
+
+def foreign_document(model, *, arithmetic, bits, tables, accelerator, command, running, refused):
+    """The document of a ForeignModel, in the arithmetic called `arithmetic` (None: its own).
+
+    running: the Running of a simulation, made where the integers are determined and data is given. refused: options
+    that no network of other tools takes, by name.
+    """
+    layers, integer = topology(model.graph, bits)
+    refuse("the model is not one of this toolkit", refused)
+    reason, ran = tally_reason(model, arithmetic, running)
+    described = {"path": str(model.path), "name": model.graph.name, "sha256": model.sha256, "domain_version": 0}
+    if reason:
+        refuse(f"a tally only ({reason})", {"check": running.check, "leave_out": running.leave_out})
+    return _document(layers, integer, arithmetic, bits, reason, described, tables, accelerator, command, ran)
+
+
+def tally_reason(model, arithmetic, running):
+    """(why only a tally is made, None) or (None, what run_exact gives)."""
+    if arithmetic:
+        return OTHER_ARITHMETIC, None
+    try:
+        if running.data is None:
+            exact_network(model.graph, 1)
+            return DETERMINED, None
+        return None, run_exact(model.graph, running)
+    except InexactError as error:
+        return str(error), None
+
+
+def repriced_document(model, *, arithmetic, bits, tables, accelerator, command, refused):
+    """The document of a Model of this toolkit whose adder layers have the arithmetic called `arithmetic`."""
+    if bits is not None:
+        raise AdderHwError(f"bits: found {bits} for an integer model, expected none (the file states its widths)")
+    refuse(f"a tally only ({OTHER_ARITHMETIC})", refused)
+    layers = own_topology(model.graph.work(), operands_of(model.graph))
+    described = {"path": str(model.path), "name": model.graph.name, "sha256": model.sha256}
+    described["domain_version"] = DOMAIN_VERSION
+    return _document(
+        layers, layers, arithmetic, None, OTHER_ARITHMETIC, described, tables, accelerator, command, None,
+        parameters=model.graph.parameter_count,
+    )  # fmt: skip
+
+
+def _document(
+    layers, integer, arithmetic, bits, reason, described, tables, accelerator, command, ran, parameters=None
+):  # fmt: skip
+    results, name, title = priced_as(layers, integer, arithmetic)
+    floating = integer is not layers
+    count = sum(layer.parameters for layer in layers) if parameters is None else parameters
+    return build_document(
+        model={**described, "parameters": count},
+        **(ran or NOTHING_RAN),
+        layers=results,
+        tables=tables,
+        command=command,
+        accelerator=accelerator,
+        network=network_of(name, title, repriced=arithmetic, floating=floating, bits=bits, tally_only=reason),
+    )

@@ -1,0 +1,69 @@
+"""Shapes at batch 1 by inference: what is open is an error, what depends on no input is a constant."""
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from adderhw.errors import ModelError
+from adderhw.foreign.graph import foreign_graph
+from tests.foreign.models import float_cnn, model_of, one_op
+
+
+def test_a_dynamic_batch_is_one():
+    graph = foreign_graph(float_cnn(), "m")
+    assert graph.shapes["x"] == (1, 3, 8, 8)
+    assert graph.shapes["c1"] == (1, 4, 8, 8)
+    assert graph.shapes["y"] == (1, 5)
+
+
+def test_a_fixed_batch_is_refused():
+    proto = float_cnn()
+    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 4
+    with pytest.raises(ModelError, match="input 'x': found a fixed batch of 4, expected 1 or a dynamic one"):
+        foreign_graph(proto, "m")
+
+
+def test_a_size_that_stays_open_is_named():
+    proto = float_cnn()
+    proto.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "height"
+    with pytest.raises(ModelError, match=r"input 'x': found shape \['N', 3, 'height', 8\], expected sizes above 0"):
+        foreign_graph(proto, "m")
+
+
+def test_an_op_whose_shape_nobody_knows_is_named():
+    proto = one_op("Mystery", [1, 3], domain="com.example")
+    proto.opset_import.append(helper.make_opsetid("com.example", 1))
+    with pytest.raises(ModelError, match=r"node 'n' \(Mystery\): found no shape for 'y'"):
+        foreign_graph(proto, "m")
+
+
+def test_shape_arithmetic_becomes_a_constant():
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"], "shape"),
+        helper.make_node("Gather", ["s", "zero"], ["n"], "gather", axis=0),
+        helper.make_node("Concat", ["n", "rest"], ["target"], "concat", axis=0),
+        helper.make_node("Reshape", ["x", "target"], ["y"], "reshape"),
+    ]
+    constants = {"zero": np.array([0], np.int64), "rest": np.array([-1], np.int64)}
+    graph = foreign_graph(model_of(nodes, {"x": ["N", 3, 4, 4]}, {"y": None}, constants), "m")
+    assert [node.op for node in graph.nodes] == ["Reshape"]
+    assert graph.shapes["y"] == (1, 48)
+    assert graph.constants["target"].tolist() == [1, -1]
+
+
+def test_ops_of_onnxruntimes_own_domain_have_shapes():
+    scale, zero = np.float32(0.5), np.uint8(3)
+    constants = {
+        "xs": scale,
+        "xz": zero,
+        "b": np.ones((1, 2, 4, 4), np.uint8),
+        "bs": scale,
+        "bz": zero,
+        "s": scale,
+        "z": zero,
+    }
+    node = helper.make_node("QLinearAdd", ["x", *constants], ["y"], "n", domain="com.microsoft")
+    proto = model_of(
+        [node], {"x": ["N", 2, 4, 4]}, {"y": None}, constants, dtype=TensorProto.UINT8, out_dtype=TensorProto.UINT8
+    )
+    assert foreign_graph(proto, "m").shapes["y"] == (1, 2, 4, 4)
