@@ -39,7 +39,7 @@ class Recipe:
     match: str = _told("layers", "Where pkkd and mmd compare: in all layers, or at the end of blocks or stages.")
     variance_ann: float = _told(1.0, "σ² of the adder layers' kernel at the start, in terms per sum (pkkd).")
     variance_cnn: float = _told(1.0, "σ² of the convolutions' kernel at the start, in root mean squares (pkkd).")
-    exponent_limit: float = _told(10.0, "Bound of the magnitude of the kernels' exponents (pkkd).")
+    exponent_limit: float = _told(2.0, "Bound of the magnitude of the kernels' exponents (pkkd).")
     cnn_side: str = _told("learnt", "The convolutions' σ and ρ: learnt with the adder network, or fixed (pkkd).")
     lr: float = _told(0.1, "Learning rate at the start of the cosine schedule.")
     batch_size: int = _told(64, "Images per step, over all processes.")

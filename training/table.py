@@ -29,7 +29,7 @@ Examples:
 
   python -m training.table --ablations --seeds 5 --threads 1 --output runs/ablations
 
-  python -m training.table --methods pkkd,pkkd:beta=10,pkkd:exponent_limit=2 --output runs/choices
+  python -m training.table --methods pkkd,pkkd:beta=10,pkkd:exponent_limit=10 --output runs/choices
 """
 
 FIXED = "fixed"
