@@ -1,10 +1,14 @@
 """The exact bounds of sums: no input exceeds them in any channel, and an input made for it reaches them."""
 
+import contextlib
+
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto
 
+from adderhw.errors import ModelError
 from adderhw.fixed import Format, storage_dtype
 from adderhw.graph import Graph
 from adderhw.ops.base import Node
@@ -208,3 +212,14 @@ def test_a_residual_sum_keeps_and_reaches_both_bounds(data):
     for end, bound in ((0, graph.tensors["s"].lowest), (1, graph.tensors["s"].highest)):
         ends = {name: np.full_like(arrays[name][:1], span[end]) for name, span in zip("ab", ranges, strict=True)}
         assert (assert_within(graph, ends) == bound).all()
+
+
+@pytest.mark.parametrize(("constant", "fits"), [((1 << 61) - 1 - 255, True), ((1 << 61) - 255, False)])
+def test_a_requantisation_whose_product_may_overflow_is_refused(constant, fits):
+    parameters = {"m": np.asarray(1), "c": np.asarray(constant), "n": np.asarray(0)}
+    attributes = {"qmin": 0, "qmax": 255, "output_dtype": TensorProto.UINT8}
+    node = Node("Requantize", "norm", ("x", "m", "c", "n"), "y", attributes)
+    fields = {"name": "one", "outputs": ("y",), "nodes": (node,), "parameters": parameters, "formats": {}}
+    x = integer_tensor("x", (None, 2), np.dtype(np.uint8), 0, 255)
+    with contextlib.nullcontext() if fits else pytest.raises(ModelError, match="overflowing product"):
+        Graph(inputs=(x,), metadata={}, **fields)
