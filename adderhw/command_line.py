@@ -11,7 +11,7 @@ from adderhw.errors import AdderHwError
 
 @contextlib.contextmanager
 def progress_bar(title="images"):
-    """Gives a callback (done, total) that draws a bar on stderr, or None where stderr is no terminal."""
+    """Gives a callback (done, total, words=title) that draws a bar on stderr, or None where stderr is no terminal."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -19,7 +19,7 @@ def progress_bar(title="images"):
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield lambda done, total, words=title: bar.update(task, completed=done, total=total, description=words)
 
 
 def run_app(app, program, *, failures=(), interrupted="interrupted"):

@@ -15,7 +15,8 @@ from adderhw.fixed import Format
 from quant import qat_ops
 from quant.choices import Choices
 from quant.fold import Pending
-from quant.lower import LOWER, Lowering
+from quant.lower import LOWER
+from quant.lowering import Lowering
 from quant.settings import Settings
 
 EXACT = 1 << 24  # float32 carries every integer up to here
