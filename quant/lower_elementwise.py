@@ -79,13 +79,17 @@ def settled(state, name):
 
 
 def guarded(state, name, scale):
-    """The branch `name` of a residual sum on the step `scale`, in the narrowest width that holds all it took."""
+    """The branch `name` of a residual sum on the step `scale`, in the narrowest width that holds all it took.
+
+    Where layers read it too it comes from their grid, or, with wide_residuals, from the sum that it was before.
+    """
     if (name, scale) not in state.guards:
         if state.is_quantised(name):
             state.quantised(name)
         seen = state.observed[name]
         grid = guard_grid(seen.low, seen.high, scale)
-        value = state.affine_or_pending(name)
+        whole = state.sums.get(name) if state.settings.wide_residuals else None
+        value = whole or state.affine_or_pending(name)
         node = f"{state.producers.get(name, name)}_guard"
         steps = 1 << state.settings.guard_bits
         state.guards[name, scale] = state.requantise(name, value, grid, node, f"{name}_guard", np.int32, steps)

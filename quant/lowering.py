@@ -106,8 +106,10 @@ class Lowering:
 
     def described(self):
         """The settings, and the widths that differ from them, as they travel in the model's metadata."""
-        widths = dict(self.choices.widths)
-        return {**asdict(self.settings), **({"widths": widths} if widths else {})}
+        settings, widths = asdict(self.settings), dict(self.choices.widths)
+        if not self.settings.wide_residuals:
+            del settings["wide_residuals"]
+        return {**settings, **({"widths": widths} if widths else {})}
 
     def check_inputs(self, node):
         """Raises ModelError for an input that is neither computed before nor a constant."""

@@ -18,3 +18,6 @@ WeightRealisation = Annotated[
 MultiplicationFree = Annotated[
     bool, typer.Option("--multiplication-free", help="Shifts and adds in place of every multiplier.")
 ]
+WideResiduals = Annotated[
+    bool, typer.Option(help="Residual sums take a branch with its guard bits, not as its layers read it.")
+]

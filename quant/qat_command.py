@@ -40,9 +40,8 @@ def command(
         Path | None, typer.Option(help="A CNN's best.pt that teaches; without it the float network does.")
     ] = None,
     lr: Annotated[
-        float | None,
-        typer.Option(help="Adam's rate at the start, by default 2^-(8 + bits); half a cosine takes it to 0."),
-    ] = None,
+        float, typer.Option(help="Adam's rate at the start in steps of the grids; half a cosine takes it to 0.")
+    ] = RECIPE.lr,
     batch_size: Annotated[int, typer.Option(help="Images per step.")] = RECIPE.batch_size,
     alpha: Annotated[float, typer.Option(help="Weight of the --teacher's scores beside the labels.")] = RECIPE.alpha,
     beta: Annotated[
@@ -57,6 +56,7 @@ def command(
     rounding: options.Rounding = DEFAULTS.rounding,
     weight_realisation: options.WeightRealisation = DEFAULTS.weight_realisation,
     multiplication_free: options.MultiplicationFree = False,
+    wide_residuals: options.WideResiduals = DEFAULTS.wide_residuals,
     root: Annotated[Path | None, typer.Option(help="Folder of the data sets.", envvar="ADDERHW_DATA")] = None,
     threads: Annotated[
         int | None, typer.Option(help="CPU threads; results depend on it in the last bits.", min=1)
@@ -80,6 +80,7 @@ def command(
     settings = Settings(
         bits=bits, edge_bits=edge_bits, multiplier_bits=multiplier_bits, realisation=realisation, rounding=rounding,
         weight_realisation=weight_realisation, multiplication_free=multiplication_free,
+        wide_residuals=wide_residuals,
     )  # fmt: skip
     if not model.is_file():
         raise AdderHwError(f"{model}: found no such file, expected a float ONNX file or a checkpoint (.pt)")

@@ -95,17 +95,18 @@ class Requant:
 class TorchLowering(LearntLowering):
     """A lowering together with the integers of a batch, which carry gradients to the parameters.
 
-    tensors: integer tensor name → float32 tensor of its integers. affines: float tensor name → (a, b), float64 tensors
-    (C,): the a·S + b of its Pending, with gradients. responses: node name → float32 tensor, what the `watched` float
-    nodes answer. batch_norms: node name → Moments of what it normalises, in this batch, where `normalises` asks for
-    gradients as those of batch norms in training. parameters: constant name → float32 tensor; steps: by step_of () and
+    tensors: integer tensor name → float32 tensor of its integers. activations: float tensor name → float32 tensor of
+    what it is on its grid, where it has one. affines: float tensor name → (a, b), float64 tensors (C,): the a·S + b of
+    its Pending, with gradients. responses: node name → float32 tensor, what the `watched` float nodes answer.
+    batch_norms: node name → Moments of what it normalises, in this batch, where `normalises` asks for gradients as
+    those of batch norms in training. parameters: constant name → float32 tensor; steps: by step_of () and
     by weight_step_of (O,).
     """
 
     def __init__(self, graph, start, parameters, steps, images, watched=(), normalises=False):
         self.parameters, self.steps, self.images, self.watched = parameters, steps, images, watched
         self.normalises, self.batch_norms = normalises, {}
-        self.tensors, self.affines, self.responses = {}, {}, {}
+        self.tensors, self.activations, self.affines, self.responses = {}, {}, {}, {}
         self.sum_moments = {}  # name of a sum that a batch norm is folded into → its Moments
         self.weight_steps = {}
         self.owners = {}  # integer tensor name → the float tensor whose step it has
@@ -141,7 +142,8 @@ class TorchLowering(LearntLowering):
 
     def requantise(self, tensor_name, value, grid, name, output, dtype=None, steps=1):
         self.compute()
-        a, b = self.affine_tensors(tensor_name)
+        of_sum = value is self.sums.get(tensor_name) or isinstance(self.values[tensor_name], Pending)
+        a, b = self.affines[tensor_name] if of_sum else (constant(value.a), constant(value.b))
         output = super().requantise(tensor_name, value, grid, name, output, dtype, steps)
         learns = not grid.signed  # signed ones hold a residual's branches, or the logits
         if learns:
@@ -150,6 +152,8 @@ class TorchLowering(LearntLowering):
         step = self.steps.get(step_of(tensor_name)) if learns else None
         operands = (self.tensors[value.name], a, b, step, grid.scale, constants, self.sum_moments.get(value.name))
         self.tensors[output] = qat_ops.Requantise.apply(*operands)
+        if learns:
+            self.activations[tensor_name] = (self.tensors[output] - grid.zero_point) * grid.scale
         self.computed = len(self.builder.nodes)
         return output
 

@@ -80,18 +80,11 @@ class AdderSum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad):
-        """∂L/∂q = Σ g·clip(x̂ − ŵ, −s, s)/s and ∂L/∂ŵ = −1/s·∂L/∂q's terms, for g = ∂L/∂S.
-
-        0 for a weight a step or more outside the grid: it moves but a constant, which the batch norm takes out.
-        """
+        """∂L/∂q = −Σ g·clip(ŵ − x̂, −1, 1) and ∂L/∂ŵ = −1/s·Σ g·(x̂ − ŵ), for g = ∂L/∂S."""
         q, weight = ctx.saved_tensors
-        grid = ctx.grid
-        x, in_steps = q - grid.zero_point, weight / grid.scale
-        operands = (-grad, x, in_steps, *ctx.options)
+        operands = (-grad, (q - ctx.grid.zero_point) * ctx.grid.scale, weight, *ctx.options)
         of_q = torch.ops.adderhw.adder_conv_input_gradient(*operands) if ctx.needs_input_grad[0] else None
-        of_weight = torch.ops.adderhw.adder_conv_clipped_weight_gradient(*operands) / grid.scale
-        low, high = (end - grid.zero_point for end in (grid.min, grid.max))
-        of_weight[(in_steps <= low - 1) | (in_steps >= high + 1)] = 0
+        of_weight = torch.ops.adderhw.adder_conv_weight_gradient(*operands) / ctx.grid.scale
         return of_q, of_weight, None, None, None
 
 

@@ -125,43 +125,16 @@ def weight_gradient(grad, x, weight, geometry, *, groups=1, threads=1):
     by_group = _grouped(weight, groups)
     outputs, taps = by_group.shape[1], by_group[0, 0].size
     blocks = -(-outputs // LANES)
-    parts = _parts(len(x), images, groups * blocks * LANES * taps * FLOAT_BYTES)
+    parts = max(1, min(PARTIAL_SUMS, -(-len(x) // images), PARTIAL_BYTES // (groups * blocks * LANES * taps * 4)))
     products = np.zeros((parts, groups, blocks, -(-taps // TILE) * TILE, LANES), np.float32)
     sums = np.zeros((parts, groups, blocks, LANES), np.float32)
     operands = (grad, x, _padded_size(x.shape[1:], geometry.pads), table, images, outputs, products, sums)
     _run(_product_parts, _product_parts_in_parallel, parts * blocks, threads, operands)
-    grads = sums.sum(0).reshape(groups, -1)[:, :outputs].reshape(-1, 1, 1, 1)
-    return _as_weight(products.sum(0)[:, :, :taps], weight, groups) - weight * grads
-
-
-def clipped_weight_gradient(grad, x, weight, geometry, *, groups=1, threads=1):
-    """Σ g·clip(x − w, −1, 1) over every output of the filter: ∂L/∂w itself where |x − w| ≥ 1.
-
-    Operands, result and order of the sums as in weight_gradient.
-    """
-    images = _images_together(len(x), grad.shape[1:3])
-    table = _table(_window_offsets, images, len(x) % images, x.shape[1:], grad.shape[1:], weight.shape[1:], geometry)
-    by_group = _grouped(weight, groups)
-    packed = _pack(by_group.transpose(0, 3, 4, 2, 1))
-    _, blocks, taps, _ = packed.shape
-    packed = np.pad(packed, ((0, 0), (0, 0), (0, -taps % TILE), (0, 0)))
-    parts = _parts(len(x), images, packed.nbytes)
-    products = np.zeros((parts, *packed.shape), np.float32)
-    operands = (grad, x, _padded_size(x.shape[1:], geometry.pads), table, images, by_group.shape[1], packed, products)
-    _run(_clipped_parts, _clipped_parts_in_parallel, parts * blocks, threads, operands)
-    return _as_weight(products.sum(0)[:, :, :taps], weight, groups)
-
-
-def _parts(batch, images, size):
-    """Into how many parts a batch goes whose gradients, of `size` bytes each, are summed apart."""
-    return max(1, min(PARTIAL_SUMS, -(-batch // images), PARTIAL_BYTES // size))
-
-
-def _as_weight(packed, weight, groups):
-    """(groups, blocks, taps, LANES) -> the shape of `weight`, the channels that filled the lanes left out."""
-    outputs = len(weight) // groups
-    rows = packed.transpose(0, 1, 3, 2).reshape(groups, -1, *weight.shape[2:], weight.shape[1])[:, :outputs]
-    return np.ascontiguousarray(rows.transpose(0, 1, 4, 2, 3)).reshape(weight.shape)
+    rows = (groups, blocks * LANES)
+    total = products.sum(0)[:, :, :taps].transpose(0, 1, 3, 2)
+    total = total.reshape(*rows, *weight.shape[2:], weight.shape[1])[:, :outputs]
+    grads = sums.sum(0).reshape(rows)[:, :outputs, None, None, None]
+    return np.ascontiguousarray(total.transpose(0, 1, 4, 2, 3) - by_group * grads).reshape(weight.shape)
 
 
 def _result(shape):
@@ -433,42 +406,6 @@ def _product_parts_in_parallel(parts, count, grad, x, padded_size, table, images
         _product_parts(first, last, grad, x, padded_size, table, images, outputs, products, sums)
 
 
-@numba.njit(cache=True, nogil=True)
-def _clipped_parts(first, last, grad, x, padded_size, table, images, outputs, packed, products):
-    """Tasks first…last, as those of _product_parts: Σ g·clip(x − w, −1, 1)."""
-    parts, groups, blocks, taps, _ = products.shape
-    items = (len(x) + images - 1) // images
-    buffer = np.zeros((images, padded_size[2], padded_size[3], x.shape[3] // groups), np.float32)
-    for task in range(first, last):
-        part, block = task // blocks, task % blocks
-        lanes = min(LANES, outputs - block * LANES)
-        for item in range(part * items // parts, (part + 1) * items // parts):
-            start = item * images
-            row = 1 if start + images > len(x) else 0
-            for group in range(groups):
-                channel = group * outputs + block * LANES
-                _copy_inside(x[start : start + images], group, padded_size, buffer)
-                for tap in range(0, taps, TILE):
-                    _clipped_tile(
-                        buffer.ctypes.data,
-                        table.reads[row].ctypes.data,
-                        table.positions[row],
-                        grad[start].ctypes.data + channel * FLOAT_BYTES,
-                        table.writes[row].ctypes.data,
-                        table.taps.ctypes.data + tap * 8,
-                        packed[group, block, tap].ctypes.data,
-                        products[part, group, block, tap].ctypes.data,
-                        lanes,
-                    )
-
-
-@numba.njit(cache=True, parallel=True, nogil=True)
-def _clipped_parts_in_parallel(parts, count, grad, x, padded_size, table, images, outputs, packed, products):
-    for part in numba.prange(parts):
-        first, last = part * count // parts, (part + 1) * count // parts
-        _clipped_parts(first, last, grad, x, padded_size, table, images, outputs, packed, products)
-
-
 @intrinsic
 def _copy_bytes(typingctx, target, source, count):
     """count bytes from the address `source` to the address `target`; a loop over indices checks each for its sign."""
@@ -559,33 +496,6 @@ def _product_tile(typingctx, x, reads, count, grad, writes, taps, out, lanes):
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 8), codegen
-
-
-@intrinsic
-def _clipped_tile(typingctx, x, reads, count, grad, writes, taps, weights, out, lanes):
-    """As _product_tile, out[t] += Σ_p clip(x[reads[p] + taps[t]] − weights[t], −1, 1) · grad[writes[p]]."""
-
-    def codegen(context, builder, signature, args):
-        x, reads, count, grad, writes, taps, weights, out, lanes = args
-        starts = [builder.add(x, _load(builder, taps, _INT64, t)) for t in range(TILE)]
-        minuends = [_load(builder, builder.add(weights, _INT64(t * LANES * FLOAT_BYTES)), _VECTOR) for t in range(TILE)]
-        one = _hidden_one(builder)
-        sums = [cgutils.alloca_once_value(builder, _constant(0.0)) for _ in starts]
-        mask = _lane_mask(builder, lanes)
-        with cgutils.for_range(builder, count, intp=_INT64) as loop:
-            read = _load_at(builder, reads, _INT64, loop.index)
-            write = _load_at(builder, writes, _INT64, loop.index)
-            gradient = _load_masked(builder, builder.add(grad, write), mask)
-            for t, (start, weight, total) in enumerate(zip(starts, minuends, sums, strict=True)):
-                element = _broadcast(builder, _load(builder, builder.add(start, read), _FLOAT))
-                negated = _clip_to_one(builder, _difference(builder, weight, element, one, t))
-                builder.store(_call(builder, "llvm.fmuladd", gradient, negated, builder.load(total)), total)
-        for t, total in enumerate(sums):
-            place = builder.add(out, _INT64(t * LANES * FLOAT_BYTES))
-            _store(builder, builder.fsub(_load(builder, place, _VECTOR), builder.load(total)), place)
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 9), codegen
 
 
 @intrinsic

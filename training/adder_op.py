@@ -67,7 +67,6 @@ _SCHEMAS = {  # torch.library.custom_op, which makes these, costs 50 µs more a 
     "adderhw::adder_conv": f"(Tensor x, Tensor weight, {_OPTIONS}) -> Tensor",
     "adderhw::adder_conv_input_gradient": f"(Tensor grad, Tensor x, Tensor weight, {_OPTIONS}) -> Tensor",
     "adderhw::adder_conv_weight_gradient": f"(Tensor grad, Tensor x, Tensor weight, {_OPTIONS}) -> Tensor",
-    "adderhw::adder_conv_clipped_weight_gradient": f"(Tensor grad, Tensor x, Tensor weight, {_OPTIONS}) -> Tensor",
 }
 for _name, _schema in _SCHEMAS.items():
     torch.library.define(_name, _schema)
@@ -89,12 +88,6 @@ def _input_gradient(grad, x, weight, stride, pads, dilation, groups):
 def _weight_gradient(grad, x, weight, stride, pads, dilation, groups):
     operands = (_channels_last(grad), _channels_last(x), _array(weight), _geometry(stride, pads, dilation))
     return torch.from_numpy(adder_kernels.weight_gradient(*operands, **_options(groups)))
-
-
-@torch.library.impl("adderhw::adder_conv_clipped_weight_gradient", "CPU")
-def _clipped_weight_gradient(grad, x, weight, stride, pads, dilation, groups):
-    operands = (_channels_last(grad), _channels_last(x), _array(weight), _geometry(stride, pads, dilation))
-    return torch.from_numpy(adder_kernels.clipped_weight_gradient(*operands, **_options(groups)))
 
 
 def _on_gpu(name):
@@ -126,7 +119,6 @@ def _input_gradient_shape(grad, x, weight, stride, pads, dilation, groups):
 
 
 @torch.library.register_fake("adderhw::adder_conv_weight_gradient")
-@torch.library.register_fake("adderhw::adder_conv_clipped_weight_gradient")
 def _weight_gradient_shape(grad, x, weight, stride, pads, dilation, groups):
     return weight.new_empty(weight.shape)
 

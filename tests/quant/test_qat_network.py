@@ -26,6 +26,7 @@ from tests.quant.networks import (
 
 SETTINGS = [
     {},
+    {"wide_residuals": True},
     {"rounding": "floor"},
     {"rounding": "half_even", "realisation": "shift_add:2", "weight_realisation": "shift_add:2"},
     {"rounding": "half_away", "multiplication_free": True},
