@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
+from functools import cache
 
 from adderhw.errors import AdderHwError
 from adderhw.fixed import MAX_BITS, MIN_BITS, Rounding
@@ -114,6 +115,7 @@ def default_quantile(bits):
     return next(share for width, share in DEFAULT_QUANTILES if bits >= width)
 
 
+@cache
 def most_digits(realisation):
     """The K of a realisation; None for 'multiplier'."""
     kind, _, digits = realisation.partition(":")
