@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from quant.op_kinds import ADDING, LAYERS
+from quant.op_kinds import ADDING, CARRIERS, LAYERS
 from quant.qat_lower import step_of, weight_step_of
 
 LOGITS_BITS = 8  # the logits' grid has 16 bits; what is one step of the network's last is one of this many bits
@@ -20,21 +20,27 @@ def units(graph, start):
     for node in graph.nodes:
         for at, name in enumerate(node.inputs):
             if name in graph.constants:
-                weighs = at == 1 and node.op in LAYERS
-                found[name] = (
-                    weight_unit(start, node, graph.constants[name]) if weighs else unit_after(graph, start, node)
-                )
+                unit = weight_unit if at == 1 and node.op in LAYERS else unit_after
+                found[name] = unit(graph, start, node)
         if node.name in start.weight_steps:
             found[weight_step_of(node.name)] = 2.0**-start.settings.edge_bits
     return found
 
 
-def weight_unit(start, node, weight):
+def weight_unit(graph, start, node):
     """The unit of a layer's weight."""
     if node.op in ADDING:
-        return start.grids[node.inputs[0]].scale
-    steps = start.weight_steps.get(node.name)
-    return float(np.abs(weight).max() * 2.0 ** (1 - start.settings.edge_bits) if steps is None else steps.mean())
+        return start.grids[held_as(graph, node.inputs[0])].scale
+    steps, largest = start.weight_steps.get(node.name), np.abs(graph.constants[node.inputs[1]]).max()
+    return float(largest * 2.0 ** (1 - start.settings.edge_bits) if steps is None else steps.mean())
+
+
+def held_as(graph, name):
+    """The float tensor on whose grid `name` lies: itself, or the one before ops that only carry a grid on."""
+    producers = {node.output: node for node in graph.nodes}
+    while name in producers and producers[name].op in CARRIERS:
+        name = producers[name].inputs[0]
+    return name
 
 
 def unit_after(graph, start, node):
