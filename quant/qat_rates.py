@@ -3,7 +3,7 @@
 import numpy as np
 
 from quant.op_kinds import ADDING, CARRIERS, LAYERS
-from quant.qat_lower import step_of, weight_step_of
+from quant.qat_start import step_of, weight_step_of
 
 LOGITS_BITS = 8  # the logits' grid has 16 bits; what is one step of the network's last is one of this many bits
 
