@@ -24,7 +24,7 @@ class QatRecipe:
     epochs: int = 1
     steps: int | None = None
     seed: int = 0
-    lr: float = 2**-8
+    lr: float = 2**-7
     batch_size: int = 64
     alpha: float = 1.0
     beta: float = 1.0
