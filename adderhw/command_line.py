@@ -12,7 +12,7 @@ from adderhw.files import check_writable
 
 @contextlib.contextmanager
 def progress_bar(title="images"):
-    """Gives a callback (done, total) that draws a bar on stderr, or None where stderr is no terminal."""
+    """Gives a callback (done, total, words=title) that draws a bar on stderr, or None where stderr is no terminal."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -20,7 +20,7 @@ def progress_bar(title="images"):
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield lambda done, total, words=title: bar.update(task, completed=done, total=total, description=words)
 
 
 def wide_console():

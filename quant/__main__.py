@@ -13,7 +13,8 @@ from rich.table import Table
 
 from adderhw.command_line import progress_bar, run_app
 from adderhw.files import check_writable
-from quant import compare_command, mixed_command, qat_command
+from quant import compare_command, mixed_command, options, qat_command
+from quant.options import DEFAULTS
 from quant.settings import Settings
 
 PROGRAM = "python -m quant"
@@ -33,7 +34,6 @@ EXAMPLES = f"""Examples:
 
   {PROGRAM} qat ann20.onnx --data cifar10 --bits 4 -o ann20_int4.onnx      (see {PROGRAM} qat --help)
 """
-DEFAULTS = Settings()
 BATCH = 64
 PIPE_WIDTH = 120
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -45,10 +45,8 @@ def command(
     output: Annotated[Path, typer.Option("--output", "-o", help="Integer ONNX file to write.")],
     calibrate: Annotated[str, typer.Option(help="Data set (digits, cifar10, fashion-mnist) or .npy/.npz file.")],
     samples: Annotated[int, typer.Option(help="Calibration images, spread evenly over the training split.")] = 1024,
-    bits: Annotated[int, typer.Option(help="Width of adder layers and activations, 2 to 16.")] = DEFAULTS.bits,
-    edge_bits: Annotated[
-        int, typer.Option(help="Width of the first and the last layer where they multiply, 2 to 16.")
-    ] = DEFAULTS.edge_bits,
+    bits: options.Bits = DEFAULTS.bits,
+    edge_bits: options.EdgeBits = DEFAULTS.edge_bits,
     range_: Annotated[
         str,
         typer.Option(
@@ -67,25 +65,16 @@ def command(
         bool, typer.Option(help="Correct the mean of each channel of every layer by the calibration images.")
     ] = DEFAULTS.bias_correction,
     guard_bits: Annotated[int, typer.Option(help="Guard bits of residual sums, 0 to 12.")] = DEFAULTS.guard_bits,
-    multiplier_bits: Annotated[
-        int, typer.Option(help="Width of the signed requantisation multiplier, 3 to 24.")
-    ] = DEFAULTS.multiplier_bits,
-    realisation: Annotated[
-        str, typer.Option(help="Hardware of the requantisation: multiplier, shift or shift_add:K.")
-    ] = DEFAULTS.realisation,
-    rounding: Annotated[
-        str, typer.Option(help="Rounding: half_up, floor, half_even or half_away.")
-    ] = DEFAULTS.rounding,
-    weight_realisation: Annotated[
-        str, typer.Option(help="Hardware of layers that multiply by weights: multiplier, shift or shift_add:K.")
-    ] = DEFAULTS.weight_realisation,
+    wide_residuals: options.WideResiduals = DEFAULTS.wide_residuals,
+    multiplier_bits: options.MultiplierBits = DEFAULTS.multiplier_bits,
+    realisation: options.Realisation = DEFAULTS.realisation,
+    rounding: options.Rounding = DEFAULTS.rounding,
+    weight_realisation: options.WeightRealisation = DEFAULTS.weight_realisation,
     max_error: Annotated[
         float | None,
         typer.Option(help="Fewest digits and bits of the requantisation within so many steps; default: all allowed."),
     ] = None,
-    multiplication_free: Annotated[
-        bool, typer.Option("--multiplication-free", help="Shifts and adds in place of every multiplier.")
-    ] = False,
+    multiplication_free: options.MultiplicationFree = False,
     filter_groups: Annotated[
         int, typer.Option(help="Groups of an adder layer's filters, each with its own grid of the input, 1 to 64.")
     ] = DEFAULTS.filter_groups,
@@ -105,7 +94,7 @@ def command(
         bits=bits, edge_bits=edge_bits, range=range_, quantile=quantile, bias_correction=bias_correction,
         guard_bits=guard_bits, multiplier_bits=multiplier_bits, realisation=realisation, rounding=rounding,
         weight_realisation=weight_realisation, max_error=max_error, multiplication_free=multiplication_free,
-        filter_groups=filter_groups,
+        filter_groups=filter_groups, wide_residuals=wide_residuals,
     )  # fmt: skip
     for name, found, least in (("samples", samples, 1), ("test data", test_data, 0)):
         if found < least:

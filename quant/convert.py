@@ -9,7 +9,8 @@ from adderhw.graph import Graph
 from quant.choices import Choices, check_widths, source_grid
 from quant.correction import corrected
 from quant.float_graph import FloatGraph, read_float_graph
-from quant.lower import LAYERS, Layer, Lowering
+from quant.lowering import Layer, Lowering
+from quant.op_kinds import LAYERS
 from quant.ranges import calibrate_and_record
 from quant.refine import first_uses, refined
 from quant.search import least_error_groups, least_error_ranges

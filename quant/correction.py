@@ -10,7 +10,8 @@ from adderhw.graph import Graph
 from adderhw.plan import channels_first
 from adderhw.simulation import available_threads
 from quant.choices import source_grid
-from quant.lower import LAYERS, Lowering
+from quant.lowering import Lowering
+from quant.op_kinds import LAYERS
 from quant.stepwise import Stepwise
 
 MEMORY = 1 << 29  # bytes of activations held at once

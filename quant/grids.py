@@ -94,3 +94,15 @@ def symmetric_weight(weight, bits):
     scale = np.where(largest > 0, largest, 1.0) / top
     quantised = np.rint(weight / scale.reshape(-1, *[1] * (weight.ndim - 1)))
     return quantised.astype(Format(bits, True).dtype), scale
+
+
+def whole(grid):
+    """The bare integer format of a zero point."""
+    return Format(grid.bits, grid.signed)
+
+
+def clip_bound(real, grid):
+    """The integer at which a ReLU or Clip at `real` cuts: the grid's end where it lies beyond."""
+    if np.isinf(real):
+        return grid.min if real < 0 else grid.max
+    return min(max(round(real / grid.scale) + grid.zero_point, grid.min), grid.max)

@@ -11,7 +11,8 @@ from adderhw.cost.events import Tally
 from quant.choices import Choices, source_grid
 from quant.correction import Passage, corrected
 from quant.divergence import divergence
-from quant.lower import LAYERS, Lowering
+from quant.lowering import Lowering
+from quant.op_kinds import LAYERS
 from quant.ranges import calibrate_and_record, run, session_of
 from quant.refine import Trial, first_uses, thinned
 from quant.search import ranges_by_width

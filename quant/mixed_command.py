@@ -15,6 +15,7 @@ from adderhw.command_line import progress_bar
 from adderhw.errors import AdderHwError
 from adderhw.files import check_writable
 from adderhw.fixed import MAX_BITS, MIN_BITS
+from quant import options
 from quant.settings import Settings
 
 PROGRAM = "python -m quant mixed"
@@ -55,9 +56,7 @@ def command(
     seed: Annotated[int, typer.Option(help="Seed of the draw of the selection images.")] = 0,
     fewest_bits: Annotated[int, typer.Option(help="Fewest bits of a tensor, 2 to 15.")] = MIN_BITS,
     most_bits: Annotated[int, typer.Option(help="Most bits of a tensor, 3 to 16.")] = 8,
-    multiplication_free: Annotated[
-        bool, typer.Option("--multiplication-free", help="Shifts and adds in place of every multiplier.")
-    ] = False,
+    multiplication_free: options.MultiplicationFree = False,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write front and points as JSON (schema 1).")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the front: a .png, .svg or .pdf file.")] = None,
 ) -> None:

@@ -132,6 +132,9 @@ def largest_shift(ratio, settings):
 
 def approximate(ratio, n, settings):
     """The integer M nearest to ratio·2^n that has no more signed digits than the settings allow."""
+    if settings.signed_digits is None:  # what approximations gives, without an array: lowering calls it most
+        limit = 2 * width_limit(settings)
+        return min(max(round(ratio * 2.0**n), -limit), limit)
     return approximations(ratio, [n], settings.signed_digits, settings)[0]
 
 

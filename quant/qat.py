@@ -17,13 +17,15 @@ from adderhw.plan import Plan
 from adderhw.samples import normalisation
 from quant.float_graph import FloatGraph, read_float_graph
 from quant.qat_network import FakeQuantised, start_of
+from quant.qat_rates import units
 from quant.qat_recipe import DivergedError, QatRecipe
 from quant.qat_state import read_state, write_state
-from quant.qat_teacher import Teacher, teacher_of
+from quant.qat_teacher import FloatTeacher, Teacher, teacher_of
 from quant.settings import Settings
 
 EVALUATION_BATCH = 500
 MOMENTUM = 0.1  # of the batch norms' statistics at the start, PyTorch's default; it falls with the rate
+MATCH_UNIT = 1.0  # of the parameters of PKKD's match, which lie on no grid and are of the order of 1
 SUFFIX = ".qat.pt"  # of the file beside the output from which an interrupted run goes on
 
 
@@ -51,16 +53,11 @@ class Run:
 
     recipe: QatRecipe
     network: FakeQuantised
-    teacher: Teacher
+    teacher: FloatTeacher | Teacher
     optimiser: torch.optim.Optimizer
     before: float = 0.0
     steps: int = 0
     loss: float = field(default=float("nan"))
-
-    @property
-    def rate(self):
-        """Adam's rate at the start."""
-        return self.recipe.rate(self.network.start.settings.bits)
 
     def state(self):
         """All that training changes, as plain types and tensors."""
@@ -153,9 +150,11 @@ def calibrated(graph, training, recipe, settings, progress):
 def begin(model, graph, start, recipe):
     """The Run before its first step."""
     network, teacher = FakeQuantised(graph, start), teacher_of(model, graph, recipe)
-    learning = [*network.parameters.values(), *(teacher.match.parameters() if teacher.match else ())]
-    learning = [each for each in learning if each.requires_grad]
-    return Run(recipe, network, teacher, torch.optim.Adam(learning))
+    unit_of = units(network.graph, start)
+    groups = [{"params": [each], "unit": unit_of[name]} for name, each in network.parameters.items()]
+    matching = [each for each in teacher.match.parameters() if each.requires_grad] if teacher.match else []
+    groups += [{"params": [each], "unit": MATCH_UNIT} for each in matching]
+    return Run(recipe, network, teacher, torch.optim.Adam(groups))
 
 
 def train_steps(run, training, progress=None, after_step=lambda: None):
@@ -179,11 +178,11 @@ def step(run, batch, share):
     Raises DivergedError where the loss is not finite.
     """
     for group in run.optimiser.param_groups:
-        group["lr"] = share * run.rate
+        group["lr"] = share * run.recipe.lr * group["unit"]
     run.optimiser.zero_grad()
-    answers = run.teacher.answer(batch.images)
+    answer = run.teacher.answer(batch.images)
     scores, lowering = run.network.forward(batch.images, run.teacher.watched, normalises=True)
-    loss = run.teacher.loss(scores, batch.labels, answers, lowering.responses)
+    loss = run.teacher.loss(scores, batch.labels, answer, lowering)
     found = loss.item()
     if not isfinite(found):
         raise DivergedError(f"step {run.steps + 1}: found a loss of {found}, expected a finite number (lower --lr)")

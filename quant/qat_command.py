@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from adderhw.command_line import run_app
+from adderhw.command_line import progress_bar, run_app
 from adderhw.errors import AdderHwError
 from adderhw.files import check_writable
+from quant import options
+from quant.options import DEFAULTS
 from quant.qat_recipe import DivergedError, QatRecipe
 from quant.settings import Settings
 
@@ -24,7 +24,7 @@ EXAMPLES = f"""Examples:
 
   {PROGRAM} runs/ann20/best.pt --data cifar10 --bits 4 --teacher runs/cnn20/best.pt -o ann20_int4.onnx
 """
-DEFAULTS, RECIPE = Settings(), QatRecipe("")
+RECIPE = QatRecipe("")
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
@@ -33,16 +33,15 @@ def command(
     model: Annotated[Path, typer.Argument(help="Float ONNX file, or a best.pt of python -m training.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Integer ONNX file to write.")],
     data: Annotated[str, typer.Option(help="Data set whose training images teach, such as digits or cifar10.")],
-    bits: Annotated[int, typer.Option(help="Width of adder layers and activations, 2 to 16.")] = 4,
+    bits: options.Bits = 4,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = RECIPE.epochs,
     steps: Annotated[int | None, typer.Option(help="Stop after so many batches, if the epochs have more.")] = None,
     teacher: Annotated[
         Path | None, typer.Option(help="A CNN's best.pt that teaches; without it the float network does.")
     ] = None,
     lr: Annotated[
-        float | None,
-        typer.Option(help="Adam's rate at the start, by default 2^-(8 + bits); half a cosine takes it to 0."),
-    ] = None,
+        float, typer.Option(help="Adam's rate at the start in steps of the grids; half a cosine takes it to 0.")
+    ] = RECIPE.lr,
     batch_size: Annotated[int, typer.Option(help="Images per step.")] = RECIPE.batch_size,
     alpha: Annotated[float, typer.Option(help="Weight of the --teacher's scores beside the labels.")] = RECIPE.alpha,
     beta: Annotated[
@@ -51,24 +50,13 @@ def command(
     seed: Annotated[int, typer.Option(help="Fixes order and augmentation.")] = RECIPE.seed,
     samples: Annotated[int, typer.Option(help="Calibration images, of the training images.")] = RECIPE.samples,
     limit: Annotated[int | None, typer.Option(help="Use only the first so many training images.")] = None,
-    edge_bits: Annotated[
-        int, typer.Option(help="Width of the first and the last layer where they multiply, 2 to 16.")
-    ] = DEFAULTS.edge_bits,
-    multiplier_bits: Annotated[
-        int, typer.Option(help="Width of the signed requantisation multiplier, 3 to 24.")
-    ] = DEFAULTS.multiplier_bits,
-    realisation: Annotated[
-        str, typer.Option(help="Hardware of the requantisation: multiplier, shift or shift_add:K.")
-    ] = DEFAULTS.realisation,
-    rounding: Annotated[
-        str, typer.Option(help="Rounding: half_up, floor, half_even or half_away.")
-    ] = DEFAULTS.rounding,
-    weight_realisation: Annotated[
-        str, typer.Option(help="Hardware of layers that multiply by weights: multiplier, shift or shift_add:K.")
-    ] = DEFAULTS.weight_realisation,
-    multiplication_free: Annotated[
-        bool, typer.Option("--multiplication-free", help="Shifts and adds in place of every multiplier.")
-    ] = False,
+    edge_bits: options.EdgeBits = DEFAULTS.edge_bits,
+    multiplier_bits: options.MultiplierBits = DEFAULTS.multiplier_bits,
+    realisation: options.Realisation = DEFAULTS.realisation,
+    rounding: options.Rounding = DEFAULTS.rounding,
+    weight_realisation: options.WeightRealisation = DEFAULTS.weight_realisation,
+    multiplication_free: options.MultiplicationFree = False,
+    wide_residuals: options.WideResiduals = DEFAULTS.wide_residuals,
     root: Annotated[Path | None, typer.Option(help="Folder of the data sets.", envvar="ADDERHW_DATA")] = None,
     threads: Annotated[
         int | None, typer.Option(help="CPU threads; results depend on it in the last bits.", min=1)
@@ -92,6 +80,7 @@ def command(
     settings = Settings(
         bits=bits, edge_bits=edge_bits, multiplier_bits=multiplier_bits, realisation=realisation, rounding=rounding,
         weight_realisation=weight_realisation, multiplication_free=multiplication_free,
+        wide_residuals=wide_residuals,
     )  # fmt: skip
     if not model.is_file():
         raise AdderHwError(f"{model}: found no such file, expected a float ONNX file or a checkpoint (.pt)")
@@ -104,36 +93,28 @@ def command(
     if threads:
         torch.set_num_threads(threads)
     state = output.with_name(output.name + SUFFIX)
-    with Bar() as progress:
-        options = {"state": state, "root": root, "save_minutes": save_minutes, "progress": progress}
-        trained = train(model, recipe, settings, **options)
+    with progress_bar("calibration") as show:
+        told = Told(show) if show else None
+        trained = train(model, recipe, settings, state=state, root=root, save_minutes=save_minutes, progress=told)
     write_graph(trained.graph, output)
     state.unlink(missing_ok=True)
     print(f"validation top-1: {trained.before:.2f} % before training, {trained.after:.2f} % after")
     print(f"{output}: written", file=sys.stderr)
 
 
-class Bar:
-    """A bar on stderr, if that is a terminal: what quant.qat.train tells its progress to."""
+class Told:
+    """Shows on a progress_bar what quant.qat.train tells of its progress."""
 
-    def __enter__(self):
-        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-        self.bar = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
-        self.bar.start()
-        self.task = self.bar.add_task("calibration", total=None)
-        return self
-
-    def __exit__(self, *error):
-        self.bar.stop()
+    def __init__(self, show):
+        self.show = show
 
     def calibrated(self, done, total):
         """As quant.qat.Silence says."""
-        self.bar.update(self.task, completed=done, total=total)
+        self.show(done, total)
 
     def step(self, run, steps):
         """As quant.qat.Silence says."""
-        words = f"batch {run.steps}/{steps} loss {run.loss:.3f}"
-        self.bar.update(self.task, completed=run.steps, total=steps, description=words)
+        self.show(run.steps, steps, f"batch {run.steps}/{steps} loss {run.loss:.3f}")
 
 
 def main(arguments) -> None:

@@ -4,48 +4,20 @@ TorchLowering is a Lowering: the integer network of the parameters as they are. 
 it computes that node's integers for the batch, so that the fake-quantised forward pass is the integer network.
 """
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from adderhw.fixed import Format
 from quant import qat_ops
-from quant.choices import Choices
 from quant.fold import Pending
-from quant.lower import LOWER, Lowering
-from quant.settings import Settings
+from quant.lower import LOWER
+from quant.lowering import Lowering
+from quant.qat_nodes import COMPUTE, FOLLOW, constant
+from quant.qat_start import step_of
 
 EXACT = 1 << 24  # float32 carries every integer up to here
-
-
-class Seen(NamedTuple):
-    """What a lowering on given grids needs of quant.ranges.Observed."""
-
-    shape: tuple[int, ...]
-    low: float
-    high: float
-    mean: np.ndarray
-
-
-@dataclass(frozen=True)
-class Start:
-    """What post-training quantisation found, from which training starts and by which every step lowers.
-
-    observed: tensor name → Seen. source: Format of the input. grids: tensor name → Format; learning: names of the
-    tensors whose step learns. weight_steps: name of a multiplying layer → float64 (O,), the steps of its weight, which
-    learn too; none where its weights have few signed digits, whose step is searched.
-    """
-
-    observed: Mapping[str, Seen]
-    source: Format
-    settings: Settings
-    choices: Choices
-    grids: Mapping[str, Format]
-    learning: tuple[str, ...]
-    weight_steps: Mapping[str, np.ndarray]
 
 
 class LearntLowering(Lowering):
@@ -94,17 +66,18 @@ class Requant:
 class TorchLowering(LearntLowering):
     """A lowering together with the integers of a batch, which carry gradients to the parameters.
 
-    tensors: integer tensor name → float32 tensor of its integers. affines: float tensor name → (a, b), float64 tensors
-    (C,): the a·S + b of its Pending, with gradients. responses: node name → float32 tensor, what the `watched` float
-    nodes answer. batch_norms: node name → Moments of what it normalises, in this batch, where `normalises` asks for
-    gradients as those of batch norms in training. parameters: constant name → float32 tensor; steps: by step_of () and
+    tensors: integer tensor name → float32 tensor of its integers. activations: float tensor name → float32 tensor of
+    what it is on its grid, where it has one. affines: float tensor name → (a, b), float64 tensors (C,): the a·S + b of
+    its Pending, with gradients. responses: node name → float32 tensor, what the `watched` float nodes answer.
+    batch_norms: node name → Moments of what it normalises, in this batch, where `normalises` asks for gradients as
+    those of batch norms in training. parameters: constant name → float32 tensor; steps: by step_of () and
     by weight_step_of (O,).
     """
 
     def __init__(self, graph, start, parameters, steps, images, watched=(), normalises=False):
         self.parameters, self.steps, self.images, self.watched = parameters, steps, images, watched
         self.normalises, self.batch_norms = normalises, {}
-        self.tensors, self.affines, self.responses = {}, {}, {}
+        self.tensors, self.activations, self.affines, self.responses = {}, {}, {}, {}
         self.sum_moments = {}  # name of a sum that a batch norm is folded into → its Moments
         self.weight_steps = {}
         self.owners = {}  # integer tensor name → the float tensor whose step it has
@@ -140,7 +113,8 @@ class TorchLowering(LearntLowering):
 
     def requantise(self, tensor_name, value, grid, name, output, dtype=None, steps=1):
         self.compute()
-        a, b = self.affine_tensors(tensor_name)
+        of_sum = value is self.sums.get(tensor_name) or isinstance(self.values[tensor_name], Pending)
+        a, b = self.affines[tensor_name] if of_sum else (constant(value.a), constant(value.b))
         output = super().requantise(tensor_name, value, grid, name, output, dtype, steps)
         learns = not grid.signed  # signed ones hold a residual's branches, or the logits
         if learns:
@@ -149,6 +123,8 @@ class TorchLowering(LearntLowering):
         step = self.steps.get(step_of(tensor_name)) if learns else None
         operands = (self.tensors[value.name], a, b, step, grid.scale, constants, self.sum_moments.get(value.name))
         self.tensors[output] = qat_ops.Requantise.apply(*operands)
+        if learns:
+            self.activations[tensor_name] = (self.tensors[output] - grid.zero_point) * grid.scale
         self.computed = len(self.builder.nodes)
         return output
 
@@ -206,140 +182,3 @@ class TorchLowering(LearntLowering):
         node, weight = self.node, self.parameters[self.node.inputs[1]]
         turned = node.op == "MatMul" or not node.attributes.get("transB", 1)
         return (weight.T if turned else weight) * node.attributes.get("alpha", 1.0)
-
-
-def step_of(tensor):
-    """The name of the parameter that is the logarithm of a tensor's step."""
-    return f"step of {tensor}"
-
-
-def weight_step_of(layer):
-    """The name of the parameter that is the logarithm of the steps of a multiplying layer's weight."""
-    return f"weight step of {layer}"
-
-
-def constant(values):
-    """float64 tensor of a numpy array."""
-    return torch.from_numpy(np.array(values, np.float64))
-
-
-def follow_batch_norm(state, node):
-    """γ·(x − μ)/√(σ² + ε) + β of a·S + b; μ and σ² are constants."""
-    a, b = state.affine_tensors(node.inputs[0])
-    if state.normalises and node.inputs[0] in state.totals:
-        name = state.values[node.output].name
-        sums = state.sum_moments[name] = qat_ops.moments(state.tensors[name])
-        scale, offset = a.detach().numpy(), b.detach().numpy()
-        state.batch_norms[node.name] = sums._replace(mean=scale * sums.mean + offset, variance=scale**2 * sums.variance)
-    gamma, beta = (state.parameters[name].double() for name in node.inputs[1:3])
-    mean, variance = (constant(state.graph.constants[name]) for name in node.inputs[3:5])
-    factor = gamma / torch.sqrt(variance + node.attributes["epsilon"])
-    return a * factor, b * factor + beta - mean * factor
-
-
-def follow_add(state, node):
-    """The constant operand joins b."""
-    at = 0 if node.inputs[0] in state.graph.constants else 1
-    a, b = state.affine_tensors(node.inputs[1 - at])
-    return a, b + state.parameters[node.inputs[at]].double().reshape(-1)
-
-
-def follow_carrier(state, node):
-    """A clip, or another shape: a and b stay."""
-    return state.affine_tensors(node.inputs[0])
-
-
-FOLLOW: Mapping[str, Callable] = {
-    "BatchNormalization": follow_batch_norm,
-    "Add": follow_add,
-    "Relu": follow_carrier,
-    "Clip": follow_carrier,
-    "Flatten": follow_carrier,
-    "Reshape": follow_carrier,
-}
-
-
-def quantise_linear(state, node):
-    grid = state.builder.tensors[node.output].format
-    state.tensors[node.output] = qat_ops.quantise_input(state.images, grid)
-
-
-def dequantise_linear(state, node):
-    grid = state.builder.tensors[node.inputs[0]].format
-    state.tensors[node.output] = qat_ops.dequantise(state.tensors[node.inputs[0]], grid)
-
-
-def adder_sum(state, node):
-    """AdderConvInteger and AdderGemmInteger."""
-    x, grid = state.tensors[node.inputs[0]], state.builder.tensors[node.inputs[0]].format
-    integers = state.integers(node.inputs[1])
-    weight = qat_ops.adder_weight(state.float_weight(), integers, grid, state.step_under(node.inputs[0]))
-    if x.ndim == 4:
-        keys = ("strides", "pads", "dilations")
-        options = (*(list(node.attributes[key]) for key in keys), node.attributes["group"])
-        sums = qat_ops.AdderSum.apply(x, weight, integers, grid, options)
-    else:
-        operands = (each[:, :, None, None] for each in (x, weight, integers))
-        sums = qat_ops.AdderSum.apply(*operands, grid, ([1, 1], [0] * 4, [1, 1], 1)).flatten(1)
-    state.tensors[node.output] = sums
-
-
-def product_sum(state, node):
-    """ConvInteger and MatMulInteger."""
-    x, zero_point = state.tensors[node.inputs[0]], state.builder.tensors[node.inputs[0]].format.zero_point
-    stored = state.integers(node.inputs[1])
-    integers = stored if node.op == "ConvInteger" else stored.T
-    bits = state.builder.tensors[node.inputs[1]].format.bits
-    step = state.steps.get(weight_step_of(state.node.name))
-    if step is None:
-        step = torch.from_numpy(state.weight_steps[state.node.name]).float()
-    weight = qat_ops.product_weight(state.float_weight(), integers, step, (1 << (bits - 1)) - 1)
-    if node.op == "ConvInteger":
-        state.tensors[node.output] = qat_ops.conv_sum(x, weight, zero_point, node.attributes)
-    else:
-        state.tensors[node.output] = qat_ops.linear_sum(x, weight, zero_point)
-
-
-def max_pool(state, node):
-    carry(state, node, qat_ops.max_pool(state.tensors[node.inputs[0]], node.attributes))
-
-
-def sum_pool(state, node):
-    state.tensors[node.output] = qat_ops.sum_pool(state.tensors[node.inputs[0]], node.attributes)
-
-
-def add(state, node):
-    left, right = (state.tensors[name] for name in node.inputs)
-    state.tensors[node.output] = left + right
-
-
-def flatten(state, node):
-    carry(state, node, state.tensors[node.inputs[0]].flatten(1))
-
-
-def reshape(state, node):
-    x = state.tensors[node.inputs[0]]
-    sizes = state.builder.parameters[node.inputs[1]].tolist()
-    carry(state, node, x.reshape([len(x), *(size or x.shape[at] for at, size in enumerate(sizes[1:], 1))]))
-
-
-def carry(state, node, values):
-    """The values of a node whose output stays on its input's grid."""
-    state.tensors[node.output] = values
-    if node.inputs[0] in state.owners:
-        state.owners[node.output] = state.owners[node.inputs[0]]
-
-
-COMPUTE: Mapping[str, Callable] = {
-    "QuantizeLinear": quantise_linear,
-    "DequantizeLinear": dequantise_linear,
-    "AdderConvInteger": adder_sum,
-    "AdderGemmInteger": adder_sum,
-    "ConvInteger": product_sum,
-    "MatMulInteger": product_sum,
-    "MaxPoolInteger": max_pool,
-    "SumPool": sum_pool,
-    "Add": add,
-    "Flatten": flatten,
-    "Reshape": reshape,
-}

@@ -10,8 +10,10 @@ from quant.builder import unused
 from quant.choices import Choices, source_grid
 from quant.correction import corrected
 from quant.grids import symmetric_weight
-from quant.lower import LAYERS, Lowering
-from quant.qat_lower import LearntLowering, Seen, Start, TorchLowering, step_of, weight_step_of
+from quant.lowering import Lowering
+from quant.op_kinds import LAYERS
+from quant.qat_lower import LearntLowering, TorchLowering
+from quant.qat_start import Seen, Start, step_of, weight_step_of
 from quant.ranges import calibrate
 from quant.search import least_error_ranges
 

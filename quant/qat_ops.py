@@ -13,6 +13,8 @@ import torch
 from torch.nn import functional
 
 from adderhw.fixed import Rounding
+from adderhw.kernels.convolution import adder_conv, pack_adder_conv
+from adderhw.kernels.geometry import Geometry
 from quant import qat_kernels
 
 ROW = 512  # elements that a row of the kernels should have at least
@@ -56,24 +58,33 @@ def product_weight(weight, integers, step, top):
     return integers + (through - exact) + residual * ((s - s.detach()) / s.detach())
 
 
+def differences(q, integers, grid, options):
+    """S = Σ|x_q − w_q| by the simulator's own kernel, padding being the zero point. Operands as AdderSum takes them."""
+    strides, pads, dilations, groups = options
+    geometry = Geometry(tuple(strides), tuple(pads), tuple(dilations), groups)
+    packed = pack_adder_conv(integers.numpy().astype(grid.dtype), geometry, x_range=(grid.min, grid.max))
+    last = q.detach().permute(0, 2, 3, 1).contiguous().numpy().astype(grid.dtype)
+    sums = adder_conv(last, packed, grid.zero_point, threads=torch.get_num_threads())
+    return torch.from_numpy(sums.astype(np.float32)).permute(0, 3, 1, 2)
+
+
 class AdderSum(torch.autograd.Function):
     """S = Σ|x_q − w_q| (N, O, H', W'), with AdderNet's gradients (Chen 2020) of Y = −Σ|x̂ − ŵ| = −s·S − K."""
 
     @staticmethod
     def forward(ctx, q, weight, integers, grid, options):
         """q: float32 (N, C, H, W); weight: ŵ; integers: w_q; options: stride, pads, dilation, groups."""
-        x, w = q - grid.zero_point, integers - grid.zero_point
-        ctx.save_for_backward(x, weight)
-        ctx.scale, ctx.options = grid.scale, options
-        return -torch.ops.adderhw.adder_conv(x, w, *options)
+        ctx.save_for_backward(q, weight)
+        ctx.grid, ctx.options = grid, options
+        return differences(q, integers, grid, options)
 
     @staticmethod
     def backward(ctx, grad):
         """∂L/∂q = −Σ g·clip(ŵ − x̂, −1, 1) and ∂L/∂ŵ = −1/s·Σ g·(x̂ − ŵ), for g = ∂L/∂S."""
-        x, weight = ctx.saved_tensors
-        operands = (-grad, x * ctx.scale, weight, *ctx.options)
+        q, weight = ctx.saved_tensors
+        operands = (-grad, (q - ctx.grid.zero_point) * ctx.grid.scale, weight, *ctx.options)
         of_q = torch.ops.adderhw.adder_conv_input_gradient(*operands) if ctx.needs_input_grad[0] else None
-        of_weight = torch.ops.adderhw.adder_conv_weight_gradient(*operands) / ctx.scale
+        of_weight = torch.ops.adderhw.adder_conv_weight_gradient(*operands) / ctx.grid.scale
         return of_q, of_weight, None, None, None
 
 

@@ -14,17 +14,17 @@ class QatRecipe:
     """Equal recipes give equal networks on one machine and thread count; raises AdderHwError for values out of range.
 
     data: a data set that python -m training knows; every tenth training image is for validation. epochs: passes over
-    the others; steps: stop earlier, after so many batches. lr: Adam's rate at the start, None: 2^−(8 + bits), which
-    shrinks with the grids' steps; half a cosine takes it to 0. teacher: a CNN's best.pt, None: the float network, whose
-    scores alone count. alpha: weight of the CNN's scores beside the labels; beta: of the match of the layers, where the
-    model is a checkpoint too. samples: calibration images. limit: only the first so many training images.
+    the others; steps: stop earlier, after so many batches. lr: Adam's rate at the start, in steps of the grids (see
+    qat_rates); half a cosine takes it to 0. teacher: a CNN's best.pt, None: the float network, without labels. alpha:
+    weight of the CNN's scores beside the labels; beta: of the match of the layers, where the model is a checkpoint too.
+    samples: calibration images. limit: only the first so many training images.
     """
 
     data: str
     epochs: int = 1
     steps: int | None = None
     seed: int = 0
-    lr: float | None = None
+    lr: float = 2**-7
     batch_size: int = 64
     alpha: float = 1.0
     beta: float = 1.0
@@ -38,12 +38,8 @@ class QatRecipe:
             found = getattr(self, name)
             if found is not None and not found >= lowest:
                 raise AdderHwError(f"{name}: found {found}, expected at least {lowest}")
-        if self.lr is not None and not 0 < self.lr < float("inf"):
+        if not 0 < self.lr < float("inf"):
             raise AdderHwError(f"lr: found {self.lr}, expected a finite number above 0")
-
-    def rate(self, bits):
-        """Adam's rate at the start, for activations of `bits`."""
-        return 2.0 ** -(8 + bits) if self.lr is None else self.lr
 
     def as_dict(self):
         """Every field by name, as checkpoints and the model's metadata keep it."""

@@ -7,7 +7,7 @@ import torch
 from adderhw.errors import AdderHwError
 from adderhw.fixed import Format
 from quant.choices import Choices
-from quant.qat_lower import Seen, Start
+from quant.qat_start import Seen, Start
 from quant.settings import Settings
 
 FORMAT = "adderhw-qat"

@@ -7,7 +7,7 @@ Networks", NeurIPS 2020.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,17 +17,61 @@ from adderhw.errors import ModelError
 from adderhw.samples import normalisation
 
 
+class Answer(NamedTuple):
+    """What a teacher says of some images: scores float32 (N, classes); of the float model, its tensors by name too."""
+
+    scores: torch.Tensor
+    tensors: Mapping[str, torch.Tensor]
+
+
+@dataclass
+class FloatTeacher:
+    """The float network that the integer network is made of."""
+
+    network: "FloatNetwork"
+    match: None = None
+    watched: tuple[str, ...] = ()
+
+    @torch.no_grad()
+    def answer(self, images):
+        """The Answer to float32 images (N, …)."""
+        values = self.network.values(images)
+        return Answer(values[self.network.graph.outputs[0]], values)
+
+    def loss(self, scores, labels, answer, lowering):
+        """The mean of relative_error of every tensor on a grid and of the scores, plus KL(float ‖ integer) of these.
+
+        What each layer should say is known, and says more of where the error is than the scores alone.
+        """
+        found = {**lowering.activations, None: scores}
+        meant = {**answer.tensors, None: answer.scores}
+        errors = torch.stack([relative_error(each, meant[name]) for name, each in found.items()])
+        return errors.mean() + divergence(scores, answer.scores)
+
+
+def relative_error(found, meant):
+    """Σ(x̂ − x)² over Σ(x − mean)², float32 (N, C, …), the mean that of each channel; Σ(x̂ − x)² where that is 0."""
+    axes = [axis for axis in range(meant.ndim) if axis != 1]
+    spread = (meant - meant.mean(axes, keepdim=True)).square().sum()
+    return (found - meant).square().sum() / torch.where(spread > 0, spread, 1.0)
+
+
+def divergence(scores, meant):
+    """The Kullback-Leibler divergence of float32 scores (N, classes) from those that were meant, mean of the images."""
+    logarithms = (each.log_softmax(1) for each in (scores, meant))
+    return functional.kl_div(*logarithms, log_target=True, reduction="batchmean")
+
+
 @dataclass
 class Teacher:
-    """A fixed network whose answers are part of the loss.
+    """A CNN whose scores are part of the loss, and whose layers are where they match the student's.
 
-    network: images → scores. alpha: see QatRecipe; None where the network is the float model, whose scores themselves
-    are to be met. beta: see QatRecipe. match: the distance of the layers' responses, of which
+    network: images → scores. alpha, beta: see QatRecipe. match: the distance of the layers' responses, of which
     `watched` names those of the student; recorder: what the teacher's layers answered. None, and (), without a match.
     """
 
     network: Callable[[torch.Tensor], torch.Tensor]
-    alpha: float | None = None
+    alpha: float
     beta: float = 0.0
     match: torch.nn.Module | None = None
     watched: tuple[str, ...] = ()
@@ -35,29 +79,24 @@ class Teacher:
 
     @torch.no_grad()
     def answer(self, images):
-        """The teacher's scores, float32 (N, classes)."""
-        return self.network(images)
+        """The Answer to float32 images (N, …)."""
+        return Answer(self.network(images), {})
 
-    def loss(self, scores, labels, answers, responses):
-        """The mean squared difference of the scores from the float model's; of a CNN, L_blend (Xu 2020, section 3).
-
-        Where layers match, β·L_mid joins L_blend; responses: by node name, the student's.
-        """
-        if self.alpha is None:
-            return functional.mse_loss(scores, answers)
+    def loss(self, scores, labels, answer, lowering):
+        """L_blend (Xu 2020, section 3); where layers match, plus β·L_mid of the responses that `lowering` watched."""
         from training.distil import blended_loss
 
-        loss = blended_loss(scores, labels, answers, self.alpha)
-        return loss + self.beta * self.match(responses, self.recorder.responses) if self.match else loss
+        loss = blended_loss(scores, labels, answer.scores, self.alpha)
+        return loss + self.beta * self.match(lowering.responses, self.recorder.responses) if self.match else loss
 
 
 def teacher_of(model, graph, recipe):
-    """The Teacher that a QatRecipe names; raises ModelError for a checkpoint of another task.
+    """The FloatTeacher, or the Teacher that a QatRecipe names; raises ModelError for a checkpoint of another task.
 
     model: the path of the float model: where it is a checkpoint, the teacher's layers teach too.
     """
     if recipe.teacher is None:
-        return Teacher(FloatNetwork(graph))
+        return FloatTeacher(FloatNetwork(graph))
     from training.checkpoint import load_network
 
     network, metadata = load_network(recipe.teacher)
@@ -121,11 +160,15 @@ class FloatNetwork:
 
     def __call__(self, images):
         """float32 images (N, …) → the first output, float32."""
+        return self.values(images)[self.graph.outputs[0]]
+
+    def values(self, images):
+        """Every tensor by name, as float32 (N, …), for float32 images (N, …)."""
         values = {**self.constants, self.graph.inputs[0].name: images}
         for node in self.graph.nodes:
             operands = [values[name] if name else None for name in node.inputs]
             values[node.output] = COMPUTE[node.op](node.attributes, *operands)
-        return values[self.graph.outputs[0]]
+        return values
 
 
 def conv(attributes, x, weight, bias=None):

@@ -8,7 +8,7 @@ from adderhw.fixed import Format
 from quant.correction import Passage
 from quant.divergence import divergence, divergences
 from quant.float_graph import FloatGraph
-from quant.lower import Lowering
+from quant.lowering import Lowering
 from quant.ranges import Recorded
 from quant.settings import Settings
 

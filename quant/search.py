@@ -7,7 +7,7 @@ import numpy as np
 from adderhw.kernels import Geometry, adder_conv, pack_adder_conv
 from quant.grids import activation_grid, adder_weight
 from quant.groups import FilterGroup, filter_groups
-from quant.lower import ADDING, CARRIERS
+from quant.op_kinds import ADDING, CARRIERS
 from quant.ranges import run, session_of
 
 CANDIDATES = np.geomspace(1 / 8, 1, 25)  # of the extremes

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
+from functools import cache
 
 from adderhw.errors import AdderHwError
 from adderhw.fixed import MAX_BITS, MIN_BITS, Rounding
@@ -30,7 +31,9 @@ class Settings:
     the least error of their outputs, for the rest as 'quantile', or 'divergence': from those on, the ranges of the
     least divergence of the network's outputs. bias_correction: whether each layer's constant
     takes up what quantisation did to its channels' means. guard_bits: extra bits below the output's step in
-    which a residual sum is taken. multiplier_bits: width of the signed multiplier M. realisation: 'multiplier',
+    which a residual sum is taken. wide_residuals: whether a branch that layers read too, such as an identity, goes into
+    it from the sum it was computed in, with those guard bits, instead of from the grid that the layers read.
+    multiplier_bits: width of the signed multiplier M. realisation: 'multiplier',
     'shift' or 'shift_add:K'. rounding: a name of adderhw.fixed.Rounding. weight_realisation: the same for the weights
     of multiplying layers, whose digits it limits. max_error: with it a multiplier has the fewest digits and then the
     fewest bits whose error is at most so many steps of the output before rounding, instead of all it may have.
@@ -45,6 +48,7 @@ class Settings:
     quantile: float | None = None
     bias_correction: bool = True
     guard_bits: int = 4
+    wide_residuals: bool = False
     multiplier_bits: int = 14
     realisation: str = "multiplier"
     rounding: str = "half_up"
@@ -111,6 +115,7 @@ def default_quantile(bits):
     return next(share for width, share in DEFAULT_QUANTILES if bits >= width)
 
 
+@cache
 def most_digits(realisation):
     """The K of a realisation; None for 'multiplier'."""
     kind, _, digits = realisation.partition(":")

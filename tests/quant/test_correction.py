@@ -8,7 +8,8 @@ from quant import Settings, correction
 from quant.choices import Choices, source_grid
 from quant.correction import Passage, corrected
 from quant.float_graph import read_float_graph
-from quant.lower import LAYERS, Lowering
+from quant.lowering import Lowering
+from quant.op_kinds import LAYERS
 from quant.ranges import calibrate
 from tests.quant.networks import adder_network, images, mixed_cnn, ordinary_cnn
 

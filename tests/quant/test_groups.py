@@ -23,7 +23,8 @@ from quant.counterparts import read_counterparts
 from quant.float_graph import read_float_graph
 from quant.grids import activation_grid
 from quant.groups import FilterGroup, clusters, filter_groups
-from quant.lower import ADDING, Lowering
+from quant.lowering import Lowering
+from quant.op_kinds import ADDING
 from quant.ranges import calibrate
 from quant.search import CANDIDATES, activations, layer_error, least_error_groups
 from tests.quant.networks import Network, adder_layer, images

@@ -155,6 +155,18 @@ def test_a_residual_sum_ends_in_a_bare_shift():
     assert all(fmt.signed for fmt in formats)
 
 
+def test_a_wide_residual_takes_a_branch_from_its_sum_instead_of_the_layers_grid():
+    sources = {}
+    for wide in (False, True):
+        graph = quantise(adder_network(), images(), Settings(bits=3, wide_residuals=wide))
+        guard = node_of(graph, "residual_relu_node_guard")  # the identity branch, which the layer "third" reads too
+        grid = graph.formats[node_of(graph, "third_adder_node").inputs[0]]
+        assert grid.bits == 3
+        sources[wide] = guard.inputs[0]
+        assert guard.attributes["qmin"] == (0 if wide else graph.formats[guard.output].min)
+    assert sources == {False: "residual_relu_q", True: "residual_sum"}
+
+
 def test_x_and_w_of_an_adder_layer_share_one_grid():
     graph = quantise(adder_network(), images(), Settings(bits=5))
     layers = [node for node in graph.nodes if node.op == "AdderConvInteger"]

@@ -10,8 +10,8 @@ from adderhw.onnx_reader import read_graph
 from adderhw.plan import Plan
 from export.writer import write_graph
 from quant.float_graph import read_float_graph
-from quant.qat_lower import step_of, weight_step_of
 from quant.qat_network import FakeQuantised, start_of
+from quant.qat_start import step_of, weight_step_of
 from quant.qat_teacher import FloatNetwork
 from quant.ranges import run, session_of
 from quant.settings import Settings
@@ -26,6 +26,7 @@ from tests.quant.networks import (
 
 SETTINGS = [
     {},
+    {"wide_residuals": True},
     {"rounding": "floor"},
     {"rounding": "half_even", "realisation": "shift_add:2", "weight_realisation": "shift_add:2"},
     {"rounding": "half_away", "multiplication_free": True},

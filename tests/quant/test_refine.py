@@ -11,7 +11,8 @@ from quant.choices import Choices, source_grid
 from quant.correction import corrected
 from quant.divergence import divergence
 from quant.float_graph import read_float_graph
-from quant.lower import LAYERS, Lowering
+from quant.lowering import Lowering
+from quant.op_kinds import LAYERS
 from quant.ranges import calibrate, calibrate_and_record, run, session_of
 from quant.refine import PASSES, descend, first_uses, is_less, parts, refined, trial_of, with_all_ranges
 from tests.quant.networks import Network, adder_layer, adder_network, images, mixed_cnn
