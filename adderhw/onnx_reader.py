@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 
@@ -47,8 +48,23 @@ def load_proto(path):
         ) from None
     if not model.ir_version or not model.graph.node:
         raise ModelError(f"{path}: found no graph in the file (truncated or another format), expected an ONNX file")
+    check_text(model, path)
     load_external(model, path)
     return model
+
+
+def check_text(message, path):
+    """Raises ModelError for a name or other text in a protobuf message that is no UTF-8."""
+    for field, value in message.ListFields():
+        values = value if field.is_repeated else (value,)
+        if field.type == FieldDescriptor.TYPE_MESSAGE:
+            for each in values:
+                check_text(each, path)
+        elif field.type == FieldDescriptor.TYPE_STRING:
+            for each in values:
+                if isinstance(each, bytes):
+                    where = f"{path}: {message.DESCRIPTOR.name}, field {field.name}"
+                    raise ModelError(f"{where}: found bytes {each[:20]!r}, expected text in UTF-8")
 
 
 def load_external(model, path):

@@ -196,7 +196,7 @@ def input_of(proto, constants):
     dims = [dim.dim_value for dim in kind.shape.dim]
     where = f"input {values[0].name!r}"
     if kind.elem_type != onnx.TensorProto.FLOAT:
-        raise ModelError(f"{where}: found {onnx.TensorProto.DataType.Name(kind.elem_type)}, expected FLOAT")
+        raise ModelError(f"{where}: found element type {kind.elem_type}, expected 1 (FLOAT)")
     if len(dims) not in (2, 4) or min(dims[1:]) < 1:
         raise ModelError(f"{where}: found shape {dims}, expected (N, C, H, W) or (N, K) with sizes known after N")
     return Tensor(values[0].name, (None, *dims[1:]), np.dtype(np.float32))

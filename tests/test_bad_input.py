@@ -73,6 +73,12 @@ def test_a_truncated_file(refused, tmp_path, share):
     refused(tmp_path / "cut.onnx", words=["cut.onnx"])
 
 
+def test_a_name_that_is_no_text(refused, tmp_path):
+    data = models.digits_model().SerializeToString()
+    (tmp_path / "names.onnx").write_bytes(data.replace(b"adder", b"add\xc9r"))
+    refused(tmp_path / "names.onnx", words=["names.onnx: ModelProto", "xc9", "expected text in UTF-8"])
+
+
 def test_an_unknown_op(refused, tmp_path):
     def change(model):
         models.node(model, "adder").op_type = "Softsign"
