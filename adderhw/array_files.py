@@ -1,6 +1,7 @@
 """Arrays in .npy and .npz files of others: read whole, never unpickled; whatever is wrong with a file is one line."""
 
 import tokenize
+import warnings
 import zipfile
 import zlib
 
@@ -18,11 +19,12 @@ UNREADABLE = (
 def read_arrays(path):
     """The array of an .npy file, or {name: array} of an .npz file; raises DataError."""
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            return dict(loaded)
+        with warnings.catch_warnings(action="ignore"):  # of headers as Python 2 wrote them, which are read all the same
+            loaded = np.load(path, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return loaded
+            with loaded:
+                return dict(loaded)
     except FileNotFoundError:
         raise DataError(f"{path}: found no such file, expected a .npy or .npz array file") from None
     except UNREADABLE as error:
