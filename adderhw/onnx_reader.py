@@ -185,8 +185,8 @@ def input_of(value, formats):
     if not value.type.HasField("tensor_type") or kind.elem_type == TensorProto.UNDEFINED or not kind.HasField("shape"):
         raise ModelError(f"{where}: found no tensor type and shape, expected both")
     dims = [dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim]
-    if None in dims[1:] or any(size is not None and size <= 0 for size in dims[1:]):
-        raise ModelError(f"{where}: found shape {dims}, expected sizes above 0 after the batch axis")
+    if len(dims) < 2 or None in dims[1:] or any(size is not None and size <= 0 for size in dims[1:]):
+        raise ModelError(f"{where}: found shape {dims}, expected a batch axis and sizes above 0 after it")
     if kind.elem_type not in INPUT_TYPES:
         expected = ", ".join(TensorProto.DataType.Name(each).lower() for each in INPUT_TYPES)
         raise ModelError(f"{where}: found element type {kind.elem_type}, expected one of {expected}")

@@ -73,6 +73,13 @@ def test_a_truncated_file(refused, tmp_path, share):
     refused(tmp_path / "cut.onnx", words=["cut.onnx"])
 
 
+def test_an_input_that_is_a_batch_of_nothing(refused, tmp_path):
+    def change(model):
+        del model.graph.input[0].type.tensor_type.shape.dim[1:]
+
+    refused(changed(tmp_path, change), words=["input 'image'", "expected a batch axis and sizes above 0 after it"])
+
+
 def test_a_name_that_is_no_text(refused, tmp_path):
     data = models.digits_model().SerializeToString()
     (tmp_path / "names.onnx").write_bytes(data.replace(b"adder", b"add\xc9r"))
