@@ -57,6 +57,7 @@ def command(
     fewest_bits: Annotated[int, typer.Option(help="Fewest bits of a tensor, 2 to 15.")] = MIN_BITS,
     most_bits: Annotated[int, typer.Option(help="Most bits of a tensor, 3 to 16.")] = 8,
     multiplication_free: options.MultiplicationFree = False,
+    wide_residuals: options.WideResiduals = options.DEFAULTS.wide_residuals,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write front and points as JSON (schema 1).")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the front: a .png, .svg or .pdf file.")] = None,
 ) -> None:
@@ -74,7 +75,7 @@ def command(
     if plot:
         compare_report.check_plot(plot)
     started, table, graph = perf_counter(), load_table(energy), read_float_graph(model)
-    settings = Settings(bits=most_bits, multiplication_free=multiplication_free)
+    settings = Settings(bits=most_bits, multiplication_free=multiplication_free, wide_residuals=wide_residuals)
     calibration, selected, labels = images_of(graph, calibrate, samples, selection, seed)
     header = {
         "schema": mixed_report.SCHEMA,
