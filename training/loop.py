@@ -167,6 +167,12 @@ def _share(place):
     return {"rank": place.rank, "world": place.world}
 
 
+def recipe_of(folder):
+    """The Recipe of the run in a folder; raises ModelError where it holds no last.pt of a run."""
+    content = checkpoint.read(Path(folder) / LAST, checkpoint.RUN_FORMAT)
+    return Recipe(**{**Recipe().as_dict(), **content["recipe"]})
+
+
 def _read_last(recipe, path):
     if not path.exists():
         return None
