@@ -65,7 +65,7 @@ def command(
         bool, typer.Option(help="Correct the mean of each channel of every layer by the calibration images.")
     ] = DEFAULTS.bias_correction,
     gain_correction: Annotated[
-        bool, typer.Option(help="Correct the slope of each channel too; --no-bias-correction leaves it out as well.")
+        bool, typer.Option(help="Correct the slope of each channel too; nothing with --no-bias-correction.")
     ] = DEFAULTS.gain_correction,
     guard_bits: Annotated[int, typer.Option(help="Guard bits of residual sums, 0 to 12.")] = DEFAULTS.guard_bits,
     wide_residuals: options.WideResiduals = DEFAULTS.wide_residuals,

@@ -49,7 +49,7 @@ class Settings:
     range: str = "error"
     quantile: float | None = None
     bias_correction: bool = True
-    gain_correction: bool = True
+    gain_correction: bool = False
     guard_bits: int = 4
     wide_residuals: bool = False
     multiplier_bits: int = 14

@@ -76,7 +76,7 @@ def test_the_means_of_every_layers_output_become_the_float_networks(make, with_g
 
 def errors_of(graph, observed, recorded, x, settings):
     """Layer output → the variance of its error on the sampled places, summed over the channels."""
-    targets = targets_of(observed, recorded, Settings())
+    targets = targets_of(observed, recorded, Settings(gain_correction=True))
     corrections = corrected(graph, observed, x, settings, Choices(), targets_of(observed, recorded, settings))
     lowering = Lowering(graph, observed, source_grid(x, settings), settings, Choices(corrections=corrections))
     values, found = tensors_of(lowering.run()[0], x), {}
@@ -135,7 +135,7 @@ def test_places_are_inside_and_do_not_depend_on_the_batches(area):
 @pytest.mark.parametrize("memory", [1 << 29, 150_000, 1])
 def test_one_pass_gives_what_a_run_for_every_layer_gives_however_little_memory(make, memory, monkeypatch):
     monkeypatch.setattr(correction, "MEMORY", memory)
-    graph, x, settings = read_float_graph(make()), images(19), Settings(bits=4)
+    graph, x, settings = read_float_graph(make()), images(19), Settings(bits=4, gain_correction=True)
     observed, recorded = recorded_of(graph, x)
     targets = targets_of(observed, recorded, settings)
     found = corrected(graph, observed, x, settings, Choices(), targets)
@@ -146,7 +146,7 @@ def test_one_pass_gives_what_a_run_for_every_layer_gives_however_little_memory(m
 
 @pytest.mark.parametrize("make", [adder_network, mixed_cnn])
 def test_a_passage_ends_with_the_corrected_graph_and_its_outputs(make):
-    graph, x, settings = read_float_graph(make()), images(24), Settings(bits=5)
+    graph, x, settings = read_float_graph(make()), images(24), Settings(bits=5, gain_correction=True)
     observed, recorded = recorded_of(graph, x[:10])
     source, targets = source_grid(x[:10], settings), targets_of(observed, recorded, settings)
     lowering = Lowering(graph, observed, source, settings)
