@@ -31,7 +31,8 @@ lint: .venv/test-installed
 
 bench: .venv/test-installed
 	$(BIN)/python -m benchmarks.kernels
-	$(BIN)/python -m benchmarks.resnet20
+	$(BIN)/python -m benchmarks.networks
+	$(BIN)/python -m benchmarks.processes
 	$(BIN)/python -m benchmarks.training
 
 .venv/bin/python:

@@ -64,9 +64,6 @@ def command(
     bias_correction: Annotated[
         bool, typer.Option(help="Correct the mean of each channel of every layer by the calibration images.")
     ] = DEFAULTS.bias_correction,
-    gain_correction: Annotated[
-        bool, typer.Option(help="Correct the slope of each channel too; nothing with --no-bias-correction.")
-    ] = DEFAULTS.gain_correction,
     guard_bits: Annotated[int, typer.Option(help="Guard bits of residual sums, 0 to 12.")] = DEFAULTS.guard_bits,
     wide_residuals: options.WideResiduals = DEFAULTS.wide_residuals,
     multiplier_bits: options.MultiplierBits = DEFAULTS.multiplier_bits,
@@ -97,7 +94,7 @@ def command(
         bits=bits, edge_bits=edge_bits, range=range_, quantile=quantile, bias_correction=bias_correction,
         guard_bits=guard_bits, multiplier_bits=multiplier_bits, realisation=realisation, rounding=rounding,
         weight_realisation=weight_realisation, max_error=max_error, multiplication_free=multiplication_free,
-        filter_groups=filter_groups, wide_residuals=wide_residuals, gain_correction=gain_correction,
+        filter_groups=filter_groups, wide_residuals=wide_residuals,
     )  # fmt: skip
     for name, found, least in (("samples", samples, 1), ("test data", test_data, 0)):
         if found < least:

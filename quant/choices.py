@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from adderhw.errors import AdderHwError
 from adderhw.fixed import MAX_BITS, MIN_BITS
-from quant.fold import Correction
 from quant.grids import input_grid
 from quant.groups import FilterGroup
 
@@ -18,13 +19,14 @@ class Choices:
 
     ranges: tensor name → (low, high) of its grid. widths: tensor name → bits of its grid, and so of the adder layers
     that read it. groups: adder layer's output name → its FilterGroups, each with a grid of its own of the layer's
-    input. corrections: layer output name → its Correction. Raises AdderHwError for a width outside 2…16.
+    input. corrections: layer output name → float64 (C,), added to that output. Raises AdderHwError for a width outside
+    2…16.
     """
 
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     widths: Mapping[str, int] = field(default_factory=dict)
     groups: Mapping[str, tuple[FilterGroup, ...]] = field(default_factory=dict)
-    corrections: Mapping[str, Correction] = field(default_factory=dict)
+    corrections: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self):
         for name, bits in self.widths.items():

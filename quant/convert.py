@@ -7,7 +7,7 @@ import numpy as np
 
 from adderhw.graph import Graph
 from quant.choices import Choices, check_widths, source_grid
-from quant.correction import corrected, targets_of
+from quant.correction import corrected
 from quant.float_graph import FloatGraph, read_float_graph
 from quant.lowering import Layer, Lowering
 from quant.op_kinds import LAYERS
@@ -40,7 +40,7 @@ def quantise_with_summary(model, images, settings=Settings(), widths=None, progr
     """As quantise, with the summary; progress: called with (done, in all) of images, tensors, layers."""
     graph = model if isinstance(model, FloatGraph) else read_float_graph(model)
     images, choices = np.ascontiguousarray(images), Choices(widths=widths or {})
-    layers = [node.output for node in graph.nodes if node.op in LAYERS]
+    layers = [node.output for node in graph.nodes if node.op in LAYERS] if settings.range == "divergence" else []
     observed, recorded = calibrate_and_record(graph, images, layers, progress=progress)
     source = source_grid(images, settings)
     if choices.widths:
@@ -54,7 +54,5 @@ def quantise_with_summary(model, images, settings=Settings(), widths=None, progr
     if settings.range == "divergence":
         choices = refined(graph, observed, source, settings, images, recorded, choices, progress)
     if settings.bias_correction:
-        targets = targets_of(observed, recorded, settings)
-        found = corrected(graph, observed, images, settings, choices, targets, progress)
-        choices = replace(choices, corrections=found)
+        choices = replace(choices, corrections=corrected(graph, observed, images, settings, choices, progress))
     return Quantisation(*Lowering(graph, observed, source, settings, choices).run(), recorded.outputs)

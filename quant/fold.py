@@ -1,7 +1,6 @@
 """Pending values: real = a·S + b per channel of integer sums S; batch norm, bias, ReLU and clip fold into them."""
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -36,13 +35,6 @@ class Pending:
         return self.low == -np.inf and self.high == np.inf
 
 
-class Correction(NamedTuple):
-    """What a layer's output y becomes: gain·y + offset, both float64 (C,)."""
-
-    gain: np.ndarray
-    offset: np.ndarray
-
-
 def pending(name, a, b, mean):
     """A Pending whose real mean per channel is `mean`; a, b: scalars or (C,)."""
     a, b = (np.broadcast_to(np.asarray(v, np.float64), np.shape(mean)).copy() for v in (a, b))
@@ -51,10 +43,8 @@ def pending(name, a, b, mean):
 
 
 def corrected(value, correction):
-    """A Pending after a Correction that makes its mean right: S̄ becomes the sum that this mean has now."""
-    a, b = value.a * correction.gain, value.b * correction.gain + correction.offset
-    moved = (value.a - a) * value.centre + value.b - b
-    return replace(value, a=a, b=b, centre=value.centre + moved / np.where(a, a, np.inf))
+    """value + correction, of a Pending whose mean is right afterwards: S̄ is what it is without the correction."""
+    return replace(value, b=value.b + correction, centre=value.centre - correction / np.where(value.a, value.a, np.inf))
 
 
 def taken(value, name, channels):

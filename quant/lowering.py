@@ -266,12 +266,12 @@ class Lowering:
     def set_pending(self, node, name, a, b):
         """The float output of `node` is a·S + b of the integer tensor `name`."""
         self.totals[node.output] = pending(name, a, b, self.observed[node.output].mean)
-        self.correct(node.output, self.choices.corrections.get(node.output))
+        self.correct(node.output, self.choices.corrections.get(node.output, 0.0))
 
     def correct(self, output, correction):
-        """The layer's float `output` is what its sum says after the Correction; None: as the sum says."""
+        """The layer's float `output` is what its sum says plus `correction`, float64 (C,) or 0."""
         total = self.totals[output]
-        value = self.values[output] = corrected(total, correction) if correction else total
+        value = self.values[output] = corrected(total, correction)
         self.counterparts[total.name] = counterparts.stated(output, value.a, value.b)
 
     def note(self, node, x, total, weight_format, weight_clipped=0.0):

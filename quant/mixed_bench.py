@@ -9,7 +9,7 @@ import numpy as np
 from adderhw.cost.energy import EnergyTable, energy
 from adderhw.cost.events import Tally
 from quant.choices import Choices, source_grid
-from quant.correction import Passage, Target, corrected, targets_of
+from quant.correction import Passage, corrected
 from quant.divergence import divergence
 from quant.lowering import Lowering
 from quant.op_kinds import LAYERS
@@ -39,7 +39,7 @@ class Point(NamedTuple):
 class Bench:
     """A float network, its calibration and selection images, and the table that prices its integer networks.
 
-    trial: on the images corrected on, then the selection images; calibration: all its images, and their targets.
+    trial: on the images corrected on, then the selection images; observed, images: the whole calibration.
     labels: int64 of the selection images, or None. uses: tensor with a grid of its own →
     number of the node that first asks for it, in order. edges: the ones of them that only first and last layers read
     where those multiply; settings.edge_bits is their most.
@@ -48,7 +48,6 @@ class Bench:
 
     trial: Trial
     calibration: np.ndarray
-    targets: dict[str, Target]
     labels: np.ndarray | None
     table: EnergyTable
     uses: dict[str, int]
@@ -124,7 +123,7 @@ class Bench:
         """(Graph, its layers) of bits by tensor, corrected on all calibration images: what is written to a file."""
         trial, choices = self.trial, self.choices(widths, ranges)
         if trial.settings.bias_correction:
-            found = corrected(trial.graph, trial.observed, self.calibration, trial.settings, choices, self.targets)
+            found = corrected(trial.graph, trial.observed, self.calibration, trial.settings, choices)
             choices = replace(choices, corrections=found)
         return Lowering(trial.graph, trial.observed, trial.source, trial.settings, choices).run()
 
@@ -149,13 +148,13 @@ def bench(graph, calibration, selection, labels, settings, table, progress=None)
         settings,
         np.concatenate([calibration[fitted], selection]),
         len(fitted),
-        targets_of(observed, recorded, settings, fitted),
+        {name: values[fitted].mean(axis=0) for name, values in recorded.means.items()},
         {name: np.concatenate(parts) for name, parts in expected.items()},
     )
     names = first_uses(graph, observed, source, settings, Choices())
     state = Lowering(graph, observed, source, settings)
     edges = frozenset(name for name in names if state.readers(name) and state.readers(name) <= state.edges)
-    return Bench(trial, calibration, targets_of(observed, recorded, settings), labels, table, names, edges)
+    return Bench(trial, calibration, labels, table, names, edges)
 
 
 def network_energy(graph, table):

@@ -8,13 +8,13 @@ import torch
 from adderhw.errors import ModelError
 from quant.builder import unused
 from quant.choices import Choices, source_grid
-from quant.correction import corrected, targets_of
+from quant.correction import corrected
 from quant.grids import symmetric_weight
 from quant.lowering import Lowering
 from quant.op_kinds import LAYERS
 from quant.qat_lower import LearntLowering, TorchLowering
 from quant.qat_start import Seen, Start, step_of, weight_step_of
-from quant.ranges import calibrate_and_record
+from quant.ranges import calibrate
 from quant.search import least_error_ranges
 
 SHARES = np.geomspace(1 / 8, 1, 25)  # of the largest weight, as quant.search.CANDIDATES of the extremes
@@ -135,15 +135,13 @@ def start_of(graph, images, settings, progress=None):
 
     images: float32 (N, …), calibration images. progress: called with (done, in all) of images, tensors, layers.
     """
-    layers = [node.output for node in graph.nodes if node.op in LAYERS]
-    observed, recorded = calibrate_and_record(graph, images, layers, progress=progress)
+    observed = calibrate(graph, images, progress=progress)
     source, choices = source_grid(images, settings), Choices()
     if settings.range == "error":
         bits_of = Lowering(graph, observed, source, settings).grid_bits
         choices = Choices(ranges=least_error_ranges(graph, observed, images, bits_of, progress))
     if settings.bias_correction:
-        targets = targets_of(observed, recorded, settings)
-        corrections = corrected(graph, observed, images, settings, choices, targets, progress)
+        corrections = corrected(graph, observed, images, settings, choices, progress)
         choices = replace(choices, corrections=corrections)
     recorder = Recorder(graph, observed, source, settings, choices)
     recorder.run()

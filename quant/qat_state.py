@@ -7,7 +7,6 @@ import torch
 from adderhw.errors import AdderHwError
 from adderhw.fixed import Format
 from quant.choices import Choices
-from quant.fold import Correction
 from quant.qat_start import Seen, Start
 from quant.settings import Settings
 
@@ -47,7 +46,7 @@ def plain(start):
         "source": asdict(start.source),
         "settings": asdict(start.settings),
         "ranges": {name: list(ends) for name, ends in start.choices.ranges.items()},
-        "corrections": {name: list(map(torch.tensor, each)) for name, each in start.choices.corrections.items()},
+        "corrections": {name: torch.tensor(values) for name, values in start.choices.corrections.items()},
         "grids": {name: asdict(grid) for name, grid in start.grids.items()},
         "learning": list(start.learning),
         "weight_steps": {name: torch.tensor(steps) for name, steps in start.weight_steps.items()},
@@ -62,9 +61,7 @@ def start_from(content):
     }
     choices = Choices(
         ranges={name: tuple(ends) for name, ends in content["ranges"].items()},
-        corrections={
-            name: Correction(*(each.numpy() for each in pair)) for name, pair in content["corrections"].items()
-        },
+        corrections={name: values.numpy() for name, values in content["corrections"].items()},
     )
     return Start(
         seen,

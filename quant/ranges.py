@@ -18,8 +18,6 @@ DROPPED_BITS = 32 - BIN_BITS
 # Images that one thread of onnxruntime takes at a time; 4 stay in the cache, 16 do not (34, 48 ms each of ResNet-20).
 # Its own threads would wait for each other after every node: twice the time on two busy processors.
 PIECE = 4
-SAMPLED = 8  # places of a layer's output that are kept of each image
-GOLDEN_RATIO = (5**0.5 - 1) / 2
 # The bin of 0 holds subnormal numbers too; they count as 0.
 SMALLEST = float(np.finfo(np.float32).tiny)
 
@@ -95,26 +93,13 @@ def edges_of(at):
 
 @dataclass
 class Recorded:
-    """What calibration keeps image by image. outputs: graph output → float32 (N, …).
+    """What calibration keeps image by image. means: layer output → float64 (N, C), the mean of each channel.
 
-    means: layer output → float64 (N, C), the mean of each channel; samples: float32 (N, P, C), its values at places_of
-    the images.
+    outputs: graph output → float32 (N, …).
     """
 
-    outputs: dict[str, np.ndarray]
     means: dict[str, np.ndarray]
-    samples: dict[str, np.ndarray]
-
-
-def places_of(first, count, area):
-    """int64 (count, P): of each of `count` images, counted from `first`, up to SAMPLED places of `area`, row by row.
-
-    Where there are more, multiples of the golden ratio, without their whole part, spread them over all images.
-    """
-    if area <= SAMPLED:
-        return np.broadcast_to(np.arange(area), (count, area))
-    numbers = np.arange(first * SAMPLED, (first + count) * SAMPLED, dtype=np.float64)
-    return (numbers * GOLDEN_RATIO % 1 * area).astype(np.int64).reshape(count, SAMPLED)
+    outputs: dict[str, np.ndarray]
 
 
 def calibrate(graph, images, *, batch_size=16, progress=None):
@@ -128,27 +113,23 @@ def calibrate(graph, images, *, batch_size=16, progress=None):
 
 
 def calibrate_and_record(graph, images, layers, *, batch_size=16, progress=None):
-    """(what calibrate returns, Recorded) with means and samples of the outputs `layers` of the graph's layers."""
+    """(what calibrate returns, Recorded) with the means of the outputs `layers` of the graph's layers."""
     check_images(graph, images)
     names = [node.output for node in graph.nodes]
-    observed, outputs = {}, {name: [] for name in graph.outputs}
-    means, samples = {name: [] for name in layers}, {name: [] for name in layers}
+    observed, means, outputs = {}, {name: [] for name in layers}, {name: [] for name in graph.outputs}
     session = session_of(graph, names)
     for start in range(0, len(images), batch_size):
         batch = images[start : start + batch_size]
         tensors = dict(zip(names, run(session, graph, batch), strict=True)) | {graph.inputs[0].name: batch}
         for name, values in tensors.items():
             add(observed, name, values)
-        for name in layers:
-            values = tensors[name].reshape(*tensors[name].shape[:2], -1)
-            means[name].append(values.mean(axis=2, dtype=np.float64))
-            places = places_of(start, len(batch), values.shape[2])
-            samples[name].append(values[np.arange(len(batch))[:, None], :, places])
+        for name, parts in means.items():
+            parts.append(tensors[name].mean(axis=tuple(range(2, tensors[name].ndim)), dtype=np.float64))
         for name, parts in outputs.items():
             parts.append(tensors[name])
         if progress:
             progress(min(start + batch_size, len(images)), len(images))
-    joined = ({name: np.concatenate(parts) for name, parts in found.items()} for found in (outputs, means, samples))
+    joined = ({name: np.concatenate(parts) for name, parts in found.items()} for found in (means, outputs))
     return observed, Recorded(*joined)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from adderhw.fixed import Format
-from quant.correction import Passage, Target, targets_of
+from quant.correction import Passage
 from quant.divergence import divergence, divergences
 from quant.float_graph import FloatGraph
 from quant.lowering import Lowering
@@ -23,7 +23,7 @@ class Trial:
     """Runs the whole network for some choices, on images that it is corrected on and on others that it is not.
 
     images: float32 (N, …), of which the first `count` are corrected on. expected: output name → float32 (N, …), the
-    float network's. targets: layer output → Target on the first `count` images.
+    float network's. means: layer output → float64 (C,) over the first `count` images.
     """
 
     graph: FloatGraph
@@ -32,13 +32,14 @@ class Trial:
     settings: Settings
     images: np.ndarray
     count: int
-    targets: dict[str, Target]
+    means: dict[str, np.ndarray]
     expected: dict[str, np.ndarray]
 
     def passage(self, choices, stop=None):
         """The Passage of the first `stop` images (None: all) at its beginning."""
         lowering = Lowering(self.graph, self.observed, self.source, self.settings, choices)
-        return Passage(lowering, self.images[:stop], self.targets, self.count)
+        means = self.means if self.settings.bias_correction else {}
+        return Passage(lowering, self.images[:stop], means, self.count)
 
     def fitted(self, passage):
         """float64 (count,): the divergences of the images corrected on, of a Passage that goes through to its end."""
@@ -55,9 +56,9 @@ class Trial:
 def trial_of(graph, observed, source, settings, images, recorded, fitted, held_out):
     """A Trial on the images of index `fitted` and, not corrected on, `held_out` (integer arrays)."""
     chosen = np.concatenate([fitted, held_out])
-    targets = targets_of(observed, recorded, settings, fitted)
+    means = {name: values[fitted].mean(axis=0) for name, values in recorded.means.items()}
     expected = {name: values[chosen] for name, values in recorded.outputs.items()}
-    return Trial(graph, observed, source, settings, images[chosen], len(fitted), targets, expected)
+    return Trial(graph, observed, source, settings, images[chosen], len(fitted), means, expected)
 
 
 def refined(graph, observed, source, settings, images, recorded: Recorded, choices, progress=None):

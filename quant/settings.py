@@ -30,11 +30,9 @@ class Settings:
     inside the range (None: by the width, DEFAULT_QUANTILES), or 'error': for what adder layers read, the range of
     the least error of their outputs, for the rest as 'quantile', or 'divergence': from those on, the ranges of the
     least divergence of the network's outputs. bias_correction: whether each layer's constant
-    takes up what quantisation did to its channels' means; gain_correction: whether then each channel's factor takes up
-    what it did to their slopes, too; without bias_correction it does nothing. guard_bits: extra bits below
-    the output's step in which a residual sum is taken. wide_residuals: whether a branch that layers read too, such as
-    an identity, goes into it from the sum it was computed in, with those guard bits, instead of from the grid that the
-    layers read.
+    takes up what quantisation did to its channels' means. guard_bits: extra bits below the output's step in
+    which a residual sum is taken. wide_residuals: whether a branch that layers read too, such as an identity, goes into
+    it from the sum it was computed in, with those guard bits, instead of from the grid that the layers read.
     multiplier_bits: width of the signed multiplier M. realisation: 'multiplier',
     'shift' or 'shift_add:K'. rounding: a name of adderhw.fixed.Rounding. weight_realisation: the same for the weights
     of multiplying layers, whose digits it limits. max_error: with it a multiplier has the fewest digits and then the
@@ -49,7 +47,6 @@ class Settings:
     range: str = "error"
     quantile: float | None = None
     bias_correction: bool = True
-    gain_correction: bool = False
     guard_bits: int = 4
     wide_residuals: bool = False
     multiplier_bits: int = 14

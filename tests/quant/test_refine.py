@@ -28,7 +28,7 @@ def trial(make=adder_network, bits=3, count=40, **settings):
     return made, with_all_ranges(graph, observed, source, settings, Choices())
 
 
-@pytest.mark.parametrize(("make", "bits"), [(adder_network, 2), (adder_network, 3), (mixed_cnn, 3)])
+@pytest.mark.parametrize(("make", "bits"), [(adder_network, 2), (adder_network, 4), (mixed_cnn, 3)])
 def test_a_pass_never_ends_worse_than_its_start_on_its_own_loss(make, bits):
     made, choices = trial(make, bits)
     start = made.fitted(made.passage(choices, made.count)).mean()
@@ -45,9 +45,8 @@ def test_the_loss_of_a_trial_is_that_of_the_corrected_network():
     made, choices = trial()
     graph, x, settings = made.graph, made.images, made.settings
     fitted = calibrate(graph, x[: made.count])
-    assert all(np.allclose(target.mean, fitted[name].mean) for name, target in made.targets.items())
     observed = {name: replace(seen, sums=fitted[name].sums, images=made.count) for name, seen in made.observed.items()}
-    corrections = corrected(graph, observed, x[: made.count], settings, choices, made.targets)
+    corrections = corrected(graph, observed, x[: made.count], settings, choices)
     lowering = Lowering(graph, observed, made.source, settings, replace(choices, corrections=corrections))
     found = Plan(lowering.run()[0]).run({graph.inputs[0].name: x})["logits"]
     expected = run(session_of(graph, graph.outputs), graph, x)[0]
