@@ -4,6 +4,7 @@ import contextlib
 import os
 
 from adderhw.errors import AdderHwError
+from adderhw.files import write_error
 
 FOLDER = "tensorboard"
 
@@ -18,13 +19,17 @@ def open_log(output, run, wanted):
     if not wanted or not run.place.is_first:
         yield lambda row: None
         return
-    with _writer(output / FOLDER, run.epoch + 1) as writer:
+    folder = output / FOLDER
+    with _writer(folder, run.epoch + 1) as writer:
 
         def log(row):
-            for name, value in row.items():
-                if name != "epoch" and value is not None:
-                    writer.add_scalar(name, value, row["epoch"])
-            writer.flush()
+            try:
+                for name, value in row.items():
+                    if name != "epoch" and value is not None:
+                        writer.add_scalar(name, value, row["epoch"])
+                writer.flush()
+            except OSError as error:
+                raise write_error(folder, error) from error
 
         yield log
 
