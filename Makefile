@@ -4,7 +4,7 @@ BIN := .venv/bin
 TEST_TOOLS := iverilog verilator yosys qflow-tech-osu018 qflow-tech-osu035 chromium
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-setup test-tools lint bench clean
+.PHONY: demo test test-setup test-tools lint docs bench clean
 
 demo: .venv/demo-installed
 	$(BIN)/python -m adderhw.simulate --report report.html
@@ -29,6 +29,10 @@ lint: .venv/test-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+# The pages of docs/ and the reference from docstrings, into build/site; a warning is an error.
+docs: .venv/test-installed
+	$(BIN)/python -m mkdocs build --quiet --strict
+
 bench: .venv/test-installed
 	$(BIN)/python -m benchmarks.kernels
 	$(BIN)/python -m benchmarks.resnet20
@@ -47,4 +51,4 @@ bench: .venv/test-installed
 	touch $@ .venv/demo-installed
 
 clean:
-	rm -rf .venv report.html
+	rm -rf .venv build report.html

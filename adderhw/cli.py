@@ -16,7 +16,7 @@ EXAMPLES = f"""Examples:
 
   {PROGRAM}                                  the digits network that ships, on its test images
 
-  {PROGRAM} ann_int8.onnx --data cifar10 --report report.html --json report.json
+  {PROGRAM} ann20_int8.onnx --data cifar10 --report report.html --json report.json
 
   {PROGRAM} --check ort                      compare every integer with onnxruntime
 

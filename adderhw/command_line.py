@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import sys
 
 import typer
@@ -9,6 +10,8 @@ from rich.console import Console
 
 from adderhw.errors import AdderHwError, RunError
 from adderhw.files import check_writable
+
+TYPER_INTERRUPTED = 128 + signal.SIGINT  # what typer returns in place of a KeyboardInterrupt
 
 
 @contextlib.contextmanager
@@ -45,6 +48,8 @@ def run_app(app, program, *, interrupted="interrupted; outputs that were not who
     """
     try:
         code = app(prog_name=program, standalone_mode=False)
+        if code == TYPER_INTERRUPTED:
+            raise KeyboardInterrupt
         sys.stdout.flush()
     except RunError as error:
         code = complain(error, 1)

@@ -30,7 +30,7 @@ EXAMPLES = f"""Examples:
 
   {PROGRAM} compare ann.onnx ann_int8.onnx --data digits          (see {PROGRAM} compare --help)
 
-  {PROGRAM} mixed ann.onnx --calibrate digits --store mixed.jsonl (see {PROGRAM} mixed --help)
+  {PROGRAM} mixed ann.onnx --calibrate digits --store mixed.jsonl  (see {PROGRAM} mixed --help)
 
   {PROGRAM} qat ann20.onnx --data cifar10 --bits 4 -o ann20_int4.onnx      (see {PROGRAM} qat --help)
 """
