@@ -4,7 +4,7 @@ BIN := .venv/bin
 TEST_TOOLS := iverilog verilator yosys qflow-tech-osu018 qflow-tech-osu035 chromium
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-setup test-tools lint docs bench clean
+.PHONY: demo test test-setup test-tools lint docs compat bench clean
 
 demo: .venv/demo-installed
 	$(BIN)/python -m adderhw.simulate --report report.html
@@ -32,6 +32,10 @@ lint: .venv/test-installed
 # The pages of docs/ and the reference from docstrings, into build/site; a warning is an error.
 docs: .venv/test-installed
 	$(BIN)/python -m mkdocs build --quiet --strict
+
+# The lowest and newest versions that setup.cfg admits, on every Python that is found.
+compat:
+	$(PYTHON) -m tests.compat
 
 bench: .venv/test-installed
 	$(BIN)/python -m benchmarks.kernels

@@ -85,7 +85,7 @@ def given(tmp_path_factory):
     onnx.save(plain_cnn(), folder / "cnn.onnx")
     shutil.copy(folder / "cnn.onnx", folder / "cnn20.onnx")
     (folder / "made").mkdir()
-    shutil.copy(quantised(plain_cnn(), folder / "made", "QOperator"), folder / "cnn_int8.onnx")
+    shutil.copy(quantised(plain_cnn(), folder / "made", "QOperator", reduce_range=True), folder / "cnn_int8.onnx")
     images = np.random.default_rng(0).standard_normal((4, 3, 8, 8)).astype(np.float32)
     np.savez(folder / "x.npz", x=images, y=np.arange(4))
     np.savez(folder / "images.npz", x=np.zeros((4, 1, 8, 8), np.float32), y=np.arange(4))

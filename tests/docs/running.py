@@ -14,10 +14,10 @@ LESS = {
     "adderhw.cosim": ("--limit", "1", "--layers", "blocks.1.conv1", "--simulator", "iverilog"),
     "adderhw.crosscheck": ("--depth", "2"),
     "adderhw.sweep": ("--workers", "1"),
-    "quant": ("--samples", "8", "--range", "max"),
+    "quant": ("--samples", "8"),
     "quant compare": ("--limit", "8"),
     "quant mixed": ("--samples", "8", "--selection", "8", "--fewest-bits", "3", "--most-bits", "4"),
-    "quant qat": ("--steps", "1", "--batch-size", "4", "--limit", "80", "--samples", "4", "--threads", "1"),
+    "quant qat": ("--steps", "1", "--batch-size", "4", "--limit", "200", "--samples", "4", "--threads", "1"),
     "training": ("--epochs", "1", "--limit", "100", "--threads", "1"),
     "training.table": ("--epochs", "1", "--limit", "100", "--threads", "1", "--seeds", "1"),
 }

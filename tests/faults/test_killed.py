@@ -90,10 +90,13 @@ def test_ctrl_c_keeps_what_is_whole_and_says_so(command, inputs, tmp_path, monke
         assert all(grows(path) for path in contents(tmp_path))
 
 
-def test_ctrl_c_at_a_terminal_ends_a_sweep_and_its_processes_with_one_line(inputs, tmp_path, monkeypatch):
+def test_ctrl_c_at_a_terminal_ends_a_sweep_and_its_processes_with_one_line(inputs, tmp_path):
     """A terminal interrupts every process of the command, at any moment; here two measure beside each other."""
-    module, rest = arguments(next(each for each in COMMANDS if each.name == "sweep"), inputs, tmp_path)
-    started = [sys.executable, "-m", module, *(part.replace("1", "2") if part == "1" else part for part in rest)]
+    text = (inputs / "sweep.toml").read_text().replace("bits = [8, 6, 4]", "bits = [8, 7, 6, 5, 4, 3, 2]")
+    widths = ", ".join(f'"wrap:{bits}"' for bits in range(8, 24))
+    (tmp_path / "sweep.toml").write_text(text.replace('accumulator = ["exact"]', f"accumulator = [{widths}]"))
+    options = [tmp_path / "sweep.toml", "--store", tmp_path / "s.jsonl", "--workers", "2"]
+    started = [sys.executable, "-m", "adderhw.sweep", *options]
     process = subprocess.Popen(started, stderr=subprocess.PIPE, text=True, start_new_session=True, cwd=ROOT)
     store = tmp_path / "s.jsonl"
     while not store.exists() or store.read_bytes().count(b"\n") < 2:
