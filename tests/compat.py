@@ -1,4 +1,4 @@
-"""The oldest and the newest that setup.cfg admits: python -m tests.compat. Prints a line for each, ends with 1 if one fails.
+"""The oldest and newest that setup.cfg admits: python -m tests.compat. A line for each; ends with 1 if one fails.
 
 Each interpreter that is found gets the newest versions of what the simulator needs, the oldest interpreter also the
 lowest ones, in a virtual environment of its own under build/compat; there a selection of tests runs, and the network

@@ -1,4 +1,4 @@
-"""What the portable path becomes on a 64-bit Arm processor: its sums of |x − w| are absolute-difference instructions."""
+"""What the portable path becomes on a 64-bit Arm processor: instructions that take absolute differences."""
 
 import re
 
