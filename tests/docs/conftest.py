@@ -109,6 +109,7 @@ def given(tmp_path_factory):
         copy = shutil.copytree if (folder / source).is_dir() else shutil.copy
         copy(folder / source, folder / name)
     shutil.copytree(folder / "runs/pkkd", folder / "runs/digits")
+    shutil.copy(folder / "ann20_int8.onnx", folder / "cifar10_ann20_int8.onnx")
     for kind in ("ann", "cnn"):
         write_untrained(folder / "runs" / f"{kind}20" / "best.pt", kind)
     return folder
