@@ -4,7 +4,7 @@ BIN := .venv/bin
 TEST_TOOLS := iverilog verilator yosys qflow-tech-osu018 qflow-tech-osu035 chromium
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-setup test-tools lint bench clean
+.PHONY: demo test test-setup test-tools lint docs compat coverage bench clean
 
 demo: .venv/demo-installed
 	$(BIN)/python -m adderhw.simulate --report report.html
@@ -29,6 +29,24 @@ lint: .venv/test-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+# The pages of docs/ and the reference from docstrings, into build/site; a warning is an error.
+docs: .venv/test-installed
+	$(BIN)/python -m mkdocs build --quiet --strict
+
+# The lowest and newest versions that setup.cfg admits, on every Python that is found.
+compat:
+	$(PYTHON) -m tests.compat
+
+# Lines and branches of adderhw and quant that the tests run, kernels' generators too (a cache of its own); then the
+# loops of quant as Python.
+coverage: .venv/test-installed
+	rm -rf build/coverage
+	mkdir -p build/coverage
+	NUMBA_CACHE_DIR=build/coverage/cache $(BIN)/coverage run -m pytest --quiet
+	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -m pytest --quiet tests/quant/test_plain_loops.py
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --skip-covered --fail-under 95
+
 bench: .venv/test-installed
 	$(BIN)/python -m benchmarks.kernels
 	$(BIN)/python -m benchmarks.networks
@@ -48,4 +66,4 @@ bench: .venv/test-installed
 	touch $@ .venv/demo-installed
 
 clean:
-	rm -rf .venv report.html
+	rm -rf .venv build report.html

@@ -9,7 +9,6 @@ import typer
 from rich.console import Console
 
 from adderhw.command_line import check_outputs, progress_bar, run_app
-from adderhw.errors import RunError
 from adderhw.memory_limit import memory_limit
 
 PROGRAM = "python -m adderhw.simulate"
@@ -17,7 +16,7 @@ EXAMPLES = f"""Examples:
 
   {PROGRAM}                                  the digits network that ships, on its test images
 
-  {PROGRAM} ann_int8.onnx --data cifar10 --report report.html --json report.json
+  {PROGRAM} ann20_int8.onnx --data cifar10 --report report.html --json report.json
 
   {PROGRAM} --check ort                      compare every integer with onnxruntime
 
@@ -146,10 +145,10 @@ def command(
             scheduler=scheduler,
             command=shlex.join([*PROGRAM.split(), *sys.argv[1:]]),
         )
-    summary.print_summary(document, Console())
     for path, write in writers:
         write(document, path)
         print(f"{path}: written", file=sys.stderr)
+    summary.print_summary(document, Console())
     if document["check"] and document["check"]["mismatches"]:
         print(f"check failed: {document['check']['first']}", file=sys.stderr)
         raise typer.Exit(1)
@@ -157,4 +156,4 @@ def command(
 
 def main() -> None:
     """Entry point of `python -m adderhw.simulate` and `adderhw-simulate`."""
-    run_app(app, PROGRAM, failures=(RunError,))
+    run_app(app, PROGRAM)

@@ -1,13 +1,17 @@
 """What every command line shares: a progress bar, and bad input as one line with its exit code."""
 
 import contextlib
+import os
+import signal
 import sys
 
 import typer
 from rich.console import Console
 
-from adderhw.errors import AdderHwError
+from adderhw.errors import AdderHwError, RunError
 from adderhw.files import check_writable
+
+TYPER_INTERRUPTED = 128 + signal.SIGINT  # what typer returns in place of a KeyboardInterrupt
 
 
 @contextlib.contextmanager
@@ -36,14 +40,18 @@ def check_outputs(paths):
         check_writable(path)
 
 
-def run_app(app, program, *, failures=(), interrupted="interrupted"):
-    """Runs a typer app and exits: 0 done, 1 for `failures` and interruption, 2 for bad input; never a traceback.
+def run_app(app, program, *, interrupted="interrupted; outputs that were not whole are gone"):
+    """Runs a typer app and exits: 0 done, 1 for a run that failed or was interrupted, 2 for bad input.
 
-    failures: exception classes that mean that the run failed, not the input. interrupted: what Ctrl-C prints.
+    interrupted: what Ctrl-C prints. One line on stderr, never a traceback; a reader of stdout that leaves early is told
+    nothing.
     """
     try:
         code = app(prog_name=program, standalone_mode=False)
-    except failures as error:
+        if code == TYPER_INTERRUPTED:
+            raise KeyboardInterrupt
+        sys.stdout.flush()
+    except RunError as error:
         code = complain(error, 1)
     except AdderHwError as error:
         code = complain(error, 2)
@@ -53,7 +61,21 @@ def run_app(app, program, *, failures=(), interrupted="interrupted"):
         code = done.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = complain(interrupted, 1)
+    except BrokenPipeError:
+        code = silenced(1)
+    except OSError as error:
+        where = error.filename or "stdout, a temporary file or Numba's cache"
+        code = silenced(
+            complain(f"{where}: found {error.strerror or error}, expected a file to read or room to write", 1)
+        )
     sys.exit(code or 0)
+
+
+def silenced(code):
+    """Returns `code`; what stdout still holds goes nowhere, lest the interpreter's last flush fails too."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
 
 
 def complain(message, code):

@@ -20,7 +20,7 @@ EXAMPLES = f"""Examples:
 
   {PROGRAM} --shipped                            that, three layers of ANN-20, and both with 12-bit accumulators
 
-  {PROGRAM} ann_int8.onnx --data cifar10 --layers layer1.0.conv1,layer3.0.conv2
+  {PROGRAM} ann20_int8.onnx --data cifar10 --layers blocks.1.conv1,blocks.7.conv2
 
   {PROGRAM} --accumulator-bits 12 --overflow saturate
 
@@ -28,7 +28,7 @@ EXAMPLES = f"""Examples:
 
   {PROGRAM} --self-test                          change one value in each file: each must be noticed
 
-  {PROGRAM} --vectors DIR                        on vectors written by python -m adderhw.vectors
+  {PROGRAM} --vectors vectors                    on vectors written by python -m adderhw.vectors
 """
 HEADINGS = {
     "layer": "left",

@@ -21,6 +21,10 @@ class RunError(Exception):
     """The run failed though the input was right; command lines print it as one line and exit with code 1."""
 
 
+class WriteError(RunError):
+    """An output could not be written whole: the disk is full, or its folder changed while the run worked."""
+
+
 class ClusterError(RunError):
     """A cluster was lost while it worked."""
 

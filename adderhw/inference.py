@@ -14,7 +14,7 @@ from adderhw.ops.base import RunOptions
 from adderhw.ort_check import OrtCheck
 from adderhw.plan import Plan, merged_statistics
 from adderhw.report.document import AccumulatorStats, LayerResult
-from adderhw.trace import Trace
+from adderhw.trace import trace_to
 
 CLUSTER_IMAGES = 1024  # images of a task on a cluster
 
@@ -45,7 +45,7 @@ def infer(graph, samples, batch_size, threads, plan_options, *, check_path=None,
     compile_seconds = perf_counter() - started
     checker = OrtCheck(load_proto(check_path), graph, threads) if check_path else None
     with ExitStack() as stack:
-        tracer = stack.enter_context(Trace(trace, graph, len(samples))) if trace else None
+        tracer = stack.enter_context(trace_to(trace, graph, len(samples))) if trace else None
         logits, seconds = run_batches(plan, samples, batch_size, checker, tracer, progress)
     timing = timing_section(threads, len(samples), seconds, compile_seconds) | {
         "path": plan.options.path,

@@ -1,10 +1,11 @@
 """Runs one function over many tasks on processes of this machine; a process that dies loses nothing."""
 
+import contextlib
 import multiprocessing
 import os
 import pickle
+import signal
 import threading
-import time
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 
@@ -36,26 +37,44 @@ def on_processes(workers, function, shared, tasks):
 
 def _one_pool(workers, function, shared, tasks):
     context = multiprocessing.get_context("spawn")
-    held = (pickle.dumps(shared), os.getpid())
+    given_up = context.Event()
+    held = (pickle.dumps(shared), os.getpid(), given_up)
     pool = ProcessPoolExecutor(workers, context, initializer=_hold, initargs=held)
     try:
-        running = {pool.submit(_call, function, task): index for index, task in tasks.items()}
+        with _interrupts_held():
+            running = {pool.submit(_call, function, task): index for index, task in tasks.items()}
         while running:
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 yield running.pop(future), future.result()
+    except (KeyboardInterrupt, GeneratorExit):
+        given_up.set()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _hold(packed, parent):
+@contextlib.contextmanager
+def _interrupts_held():
+    """Processes that start in the block know nothing of Ctrl-C, of which this one takes care; it comes after it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _hold(packed, parent, given_up):
     _SHARED[:] = [pickle.loads(packed)]
-    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_leave_with, args=(parent, given_up), daemon=True).start()
 
 
-def _leave_with(parent):
-    """Ends this process when its parent is gone: killed, it cannot say so."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
+def _leave_with(parent, given_up):
+    """Ends this process when its parent wants no more of it, or is gone: killed, it cannot say so."""
+    while os.getppid() == parent and not given_up.wait(0.5):
+        pass
     os._exit(1)
 
 

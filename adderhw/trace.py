@@ -1,64 +1,46 @@
 """Writes every tensor of a run as DIR/NAME.npy, with an index that maps files back to tensors."""
 
+import contextlib
 import json
-import os
 import re
-import secrets
-import shutil
-from pathlib import Path
 
 import numpy as np
 
-from adderhw.errors import AdderHwError
+from adderhw.files import new_folder
 
 INDEX = "index.json"
 
 
+@contextlib.contextmanager
+def trace_to(folder, graph, count):
+    """Gives a Trace; the folder takes its name only when all arrays in it are whole. Raises as new_folder does."""
+    with new_folder(folder, "a trace") as partial:
+        trace = Trace(partial, graph, count)
+        yield trace
+        trace.finish()
+
+
 class Trace:
-    """A folder of arrays that takes its name only when all of them are whole.
+    """The arrays of `count` images in the folder `partial`: `add` takes tensors, name → (n, …), as they come."""
 
-    Use as a context: `with Trace(folder, graph, count) as trace: trace.add(tensors)`, tensors name → (n, …).
-    Raises AdderHwError unless `folder` is free (or an empty folder) and can be written.
-    """
-
-    def __init__(self, folder, graph, count):
-        self.folder, self.graph, self.count, self.done = Path(folder), graph, count, 0
-        if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
-            raise AdderHwError(f"{folder}: cannot write a trace: found something there, expected a new or empty folder")
+    def __init__(self, partial, graph, count):
+        self.partial, self.graph, self.count = partial, graph, count
         self.files = file_names(graph.tensors)
-        self.partial = self.folder.with_name(f".{self.folder.name}.{secrets.token_hex(4)}.tmp")
-        self.arrays = {}
-        try:
-            self.partial.mkdir()
-        except OSError as error:
-            raise AdderHwError(
-                f"{folder}: cannot write a trace: {error.strerror}, expected a writable folder"
-            ) from None
-
-    def __enter__(self):
-        return self
 
     def add(self, tensors):
         """Appends the next images' tensors."""
         for name, array in tensors.items():
-            if name not in self.arrays:
-                path = self.partial / self.files[name]
-                shape = (self.count, *array.shape[1:])
-                self.arrays[name] = np.lib.format.open_memmap(path, "w+", array.dtype, shape)
-            self.arrays[name][self.done : self.done + len(array)] = array
-        self.done += len(next(iter(tensors.values())))
+            with open(self.partial / self.files[name], "ab") as file:
+                if not file.tell():
+                    described = np.lib.format.header_data_from_array_1_0(array)
+                    np.lib.format.write_array_header_1_0(file, {**described, "shape": (self.count, *array.shape[1:])})
+                file.write(np.ascontiguousarray(array).tobytes())
 
-    def __exit__(self, kind, error, trace):
-        self.arrays.clear()
-        if kind is None:
-            for name, array in self.graph.parameters.items():
-                np.save(self.partial / self.files[name], array)
-            (self.partial / INDEX).write_text(json.dumps(self._index(), indent=1))
-            if self.folder.exists():
-                self.folder.rmdir()
-            os.replace(self.partial, self.folder)
-        else:
-            shutil.rmtree(self.partial, ignore_errors=True)
+    def finish(self):
+        """Adds the parameters and the index."""
+        for name, array in self.graph.parameters.items():
+            np.save(self.partial / self.files[name], array)
+        (self.partial / INDEX).write_text(json.dumps(self._index(), indent=1), encoding="utf-8")
 
     def _index(self):
         makers = {node.output: node for node in self.graph.nodes}

@@ -13,7 +13,7 @@ EXAMPLES = f"""Examples:
 
   {PROGRAM} --out vectors                            every adder layer of the digits network that ships, 16 images
 
-  {PROGRAM} ann_int8.onnx --data cifar10 --layers layer1.0.conv1,layer3.0.conv2 --out vectors
+  {PROGRAM} ann20_int8.onnx --data cifar10 --layers blocks.1.conv1,blocks.7.conv2 --out vectors
 
   {PROGRAM} --accumulator-bits 12 --overflow saturate --out vectors
 """

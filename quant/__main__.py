@@ -30,7 +30,7 @@ EXAMPLES = f"""Examples:
 
   {PROGRAM} compare ann.onnx ann_int8.onnx --data digits          (see {PROGRAM} compare --help)
 
-  {PROGRAM} mixed ann.onnx --calibrate digits --store mixed.jsonl (see {PROGRAM} mixed --help)
+  {PROGRAM} mixed ann.onnx --calibrate digits --store mixed.jsonl  (see {PROGRAM} mixed --help)
 
   {PROGRAM} qat ann20.onnx --data cifar10 --bits 4 -o ann20_int4.onnx      (see {PROGRAM} qat --help)
 """
@@ -176,9 +176,10 @@ def main() -> None:
     """Entry point of `python -m quant` and `adderhw-quant`; a first argument may be a subcommand."""
     if sys.argv[1:2] == ["qat"]:
         qat_command.main(sys.argv[2:])
-    for name, other in (("compare", compare_command), ("mixed", mixed_command)):
-        if sys.argv[1:2] == [name]:
-            run_app(partial(other.app, sys.argv[2:]), other.PROGRAM)
+    if sys.argv[1:2] == ["mixed"]:
+        mixed_command.main(sys.argv[2:])
+    if sys.argv[1:2] == ["compare"]:
+        run_app(partial(compare_command.app, sys.argv[2:]), compare_command.PROGRAM)
     run_app(app, PROGRAM)
 
 

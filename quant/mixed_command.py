@@ -3,6 +3,7 @@
 import hashlib
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated
@@ -11,7 +12,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from adderhw.command_line import progress_bar
+from adderhw.command_line import progress_bar, run_app
 from adderhw.errors import AdderHwError
 from adderhw.files import check_writable
 from adderhw.fixed import MAX_BITS, MIN_BITS
@@ -209,3 +210,8 @@ def write_best(console, search, target, output):
     write_graph(graph, output)
     console.print(layer_table(layers))
     console.print(f"written: {energy_text(spent)} an image, divergence {point.loss:.3g} on the selection images")
+
+
+def main(arguments) -> None:
+    """Runs the command."""
+    run_app(partial(app, arguments), PROGRAM, interrupted="interrupted; the store has what was measured")

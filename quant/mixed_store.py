@@ -1,38 +1,54 @@
 """What a search has found so far, as JSON lines that a kill at any moment leaves usable."""
 
+import contextlib
 import json
 import os
 from pathlib import Path
 
 from adderhw.errors import AdderHwError
-from adderhw.files import write_atomic
+from adderhw.files import check_writable, write_error
+
+try:
+    from fcntl import LOCK_EX, flock
+except ImportError:  # no such locks on Windows: one process at a time there
+    LOCK_EX, flock = None, lambda file, operation: None
 
 
 class Store:
-    """A file of a header and records, dicts of plain JSON values; `records` has those that are there already.
+    """A file of a header and records, dicts of plain JSON values; `records` has those that were there when it opened.
 
-    header: what the records depend on. Raises AdderHwError for a file with another header, or of another kind.
+    header: what the records depend on. Processes may share a store: each line is written whole, under a lock.
+    Raises AdderHwError for a file with another header, or of another kind, WriteError when the disk is full.
     """
 
     def __init__(self, path, header):
         self.path = Path(path)
         header = json.loads(json.dumps(header))
-        data = self.read() if self.path.exists() else b""
-        if not data:
-            data = json.dumps(header).encode() + b"\n"
-            write_atomic(self.path, data)
-        whole = data[: data.rfind(b"\n") + 1]
-        found, *self.records = [self.parsed(at, line) for at, line in enumerate((whole or data).splitlines(), 1)]
-        self.check(found, header)
-        if len(whole) < len(data):
-            self.cut(len(whole))
+        first = json.dumps(header).encode() + b"\n"
+        if not self.path.exists():
+            check_writable(self.path)
+        with self.locked() as file:
+            data = file.read()
+            if len(data) < len(first) and first.startswith(data):  # empty, or its first line was never finished
+                self.write_line(file, 0, first)
+                data = first
+            whole = data[: data.rfind(b"\n") + 1]
+            found, *self.records = [self.parsed(at, line) for at, line in enumerate((whole or data).splitlines(), 1)]
+            self.check(found, header)
+            if len(whole) < len(data):  # what was being written when a search was killed
+                file.truncate(len(whole))
 
-    def read(self):
-        """The bytes of the file; raises AdderHwError where it cannot be read."""
+    @contextlib.contextmanager
+    def locked(self):
+        """The file, open without a buffer to read and write, while no other process has it so."""
         try:
-            return self.path.read_bytes()
+            with open(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0) as file:
+                flock(file, LOCK_EX)
+                yield file
+        except IsADirectoryError as error:
+            raise AdderHwError(f"{self.path}: cannot read: {error.strerror}") from None
         except OSError as error:
-            raise AdderHwError(f"{self.path}: cannot read: {error.strerror or error}") from None
+            raise write_error(self.path, error) from None
 
     def parsed(self, number, line):
         """The dict in a line; raises AdderHwError where there is none."""
@@ -53,18 +69,21 @@ class Store:
                 there, here = (json.dumps(each.get(key))[:80] for each in (found, header))
                 raise AdderHwError(f"{self.path}: found a store of another search, {key} {there}, expected {here}")
 
-    def cut(self, size):
-        """Leaves the first `size` bytes: what was being written when the search was killed goes."""
-        with open(self.path, "r+b") as file:
-            file.truncate(size)
-            os.fsync(file.fileno())
-
     def append(self, record):
-        """Adds a record in one write that has reached the disk when this returns."""
-        try:
-            with open(self.path, "ab", buffering=0) as file:
-                file.write(json.dumps(record).encode() + b"\n")
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise AdderHwError(f"{self.path}: cannot write: {error.strerror or error}") from None
+        """Adds a record, a line that has reached the disk when this returns; a full disk leaves the lines before."""
+        with self.locked() as file:
+            self.write_line(file, file.seek(0, os.SEEK_END), json.dumps(record).encode() + b"\n")
         self.records.append(record)
+
+    @staticmethod
+    def write_line(file, start, line):
+        """Writes a line from the byte `start` on to the end of the file, or leaves the file as long as it was."""
+        try:
+            file.seek(start)
+            rest = memoryview(line)
+            while rest:  # a write may take a part of it, and say so only by its length
+                rest = rest[file.write(rest) :]
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(start)
+            raise

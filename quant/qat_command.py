@@ -12,7 +12,7 @@ from adderhw.errors import AdderHwError
 from adderhw.files import check_writable
 from quant import options
 from quant.options import DEFAULTS
-from quant.qat_recipe import DivergedError, QatRecipe
+from quant.qat_recipe import QatRecipe
 from quant.settings import Settings
 
 PROGRAM = "python -m quant qat"
@@ -118,6 +118,6 @@ class Told:
 
 
 def main(arguments) -> None:
-    """Runs the command; a run that diverged ends with exit code 1."""
-    interrupted = "interrupted; the same command goes on from the last saved step"
-    run_app(partial(app, arguments), PROGRAM, failures=DivergedError, interrupted=interrupted)
+    """Runs the command."""
+    interrupted = "interrupted; the same command goes on from the last saved step, if one was saved"
+    run_app(partial(app, arguments), PROGRAM, interrupted=interrupted)

@@ -2,10 +2,10 @@
 
 from dataclasses import asdict, dataclass
 
-from adderhw.errors import AdderHwError
+from adderhw.errors import AdderHwError, RunError
 
 
-class DivergedError(AdderHwError):
+class DivergedError(RunError):
     """The loss is no longer a finite number."""
 
 

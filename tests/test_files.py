@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from adderhw.errors import AdderHwError
+from adderhw.errors import AdderHwError, WriteError
 from adderhw.files import check_writable, write_atomic
 
 
@@ -37,7 +37,7 @@ def test_a_failing_write_leaves_the_older_file_and_nothing_else(tmp_path, monkey
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(AdderHwError, match="a: cannot write: No space left on device"):
+    with pytest.raises(WriteError, match="a: cannot write: No space left on device"):
         write_atomic(path, "new")
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a"]

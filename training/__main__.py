@@ -54,7 +54,7 @@ def command(
 
 def main():
     """The console command adderhw-train."""
-    options.run(app, "python -m training")
+    options.run(app, "python -m training", **options.GOES_ON)
 
 
 if __name__ == "__main__":

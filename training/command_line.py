@@ -16,7 +16,6 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from adderhw.command_line import run_app
 from training import parallel
-from training.loop import TrainingDivergedError
 from training.recipe import Recipe
 
 Output = Annotated[Path, typer.Option(help="Folder for best.pt, last.pt and epochs.csv; a run found there goes on.")]
@@ -55,15 +54,17 @@ def _option(field):
     return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=annotation)
 
 
-def run(app, program):
-    """Runs a typer app as every command line here; a run that diverged ends with exit code 1.
+GOES_ON = {"interrupted": "interrupted; the same command goes on from what OUTPUT holds"}
+
+
+def run(app, program, **told):
+    """Runs a typer app as every command line here; told: as run_app takes it, GOES_ON for commands that train.
 
     One of several processes leaves without the interpreter's shutdown: in it, gloo's threads aborted a process that
     had done all its work, once in some forty runs.
     """
-    interrupted = "interrupted; the same command goes on from the last whole epoch"
     try:
-        run_app(app, program, failures=TrainingDivergedError, interrupted=interrupted)
+        run_app(app, program, **told)
     except SystemExit as done:
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
             raise

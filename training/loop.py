@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from adderhw.errors import AdderHwError
+from adderhw.errors import AdderHwError, RunError
 from adderhw.files import write_atomic
 from training import checkpoint
 from training.batch_norms import BATCHES, measure_batch_norms
@@ -24,7 +24,7 @@ LOG_FIELDS = ("epoch", "lr", "loss", "teacher_loss", "match", "val_top1", "teach
 EVALUATION_BATCH = 500
 
 
-class TrainingDivergedError(AdderHwError):
+class TrainingDivergedError(RunError):
     """The loss is no longer a finite number."""
 
 

@@ -121,7 +121,7 @@ def summarise(results):
 
 def main():
     """The entry of python -m training.table."""
-    options.run(app, "python -m training.table")
+    options.run(app, "python -m training.table", **options.GOES_ON)
 
 
 def _variant(text):

@@ -3,15 +3,13 @@
 import hashlib
 import io
 import json
-import os
-import secrets
 import shutil
-from pathlib import Path
 
 import numpy as np
 
 from adderhw import rtl
 from adderhw.errors import AdderHwError
+from adderhw.files import new_folder
 from adderhw.fixed import Format
 from adderhw.hardware.elements import DEFAULT_LANES
 from adderhw.hardware.hex_files import digit_codes, hex_text
@@ -64,8 +62,7 @@ def write_vectors(
     saturate = overflow == "saturate"
     chosen = adder_layers(model.graph, layers, accumulator_bits, saturate)
     samples = open_samples(model.graph, data, split, limit)
-    partial = start_folder(folder)
-    try:
+    with new_folder(folder, "vectors") as partial:
         tensors, overflows = run_layers(model.graph, chosen, samples, Accumulator(accumulator_bits, saturate))
         manifest = {
             "schema": SCHEMA,
@@ -83,32 +80,7 @@ def write_vectors(
         for source in rtl.sources():
             shutil.copyfile(source, partial / "rtl" / source.name)
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-        finish_folder(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return manifest
-
-
-def start_folder(folder):
-    """A hidden folder beside `folder` to write into; raises AdderHwError unless `folder` is free or empty."""
-    folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise AdderHwError(f"{folder}: cannot write vectors: found something there, expected a new or empty folder")
-    partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        partial.mkdir()
-    except OSError as error:
-        raise AdderHwError(
-            f"{folder}: cannot write vectors: found {error.strerror}, expected a writable folder"
-        ) from None
-    return partial
-
-
-def finish_folder(partial, folder):
-    """Gives the written folder its name."""
-    if Path(folder).exists():
-        Path(folder).rmdir()
-    os.replace(partial, folder)
 
 
 def layer_folders(layers):

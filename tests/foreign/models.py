@@ -68,8 +68,11 @@ def plain_cnn(rng=RNG):
     return model_of(nodes, {"x": ["N", 3, 8, 8]}, {"y": ["N", 5]}, constants)
 
 
-def quantised(proto, folder, form, *, activation="QUInt8", per_channel=True):
-    """Path of the model as onnxruntime.quantization makes it: form 'QDQ' or 'QOperator'."""
+def quantised(proto, folder, form, *, activation="QUInt8", per_channel=True, reduce_range=False):
+    """Path of the model as onnxruntime.quantization makes it: form 'QDQ' or 'QOperator'.
+
+    reduce_range: weights of 7 bits, with which onnxruntime does not saturate on processors without VNNI.
+    """
     import logging
 
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
@@ -90,6 +93,7 @@ def quantised(proto, folder, form, *, activation="QUInt8", per_channel=True):
         quantize_static(
             source, target, Noise(), quant_format=QuantFormat[form], activation_type=QuantType[activation],
             weight_type=QuantType.QInt8, per_channel=per_channel,
+            reduce_range=reduce_range,
         )  # fmt: skip
     finally:
         logging.disable(logging.NOTSET)
