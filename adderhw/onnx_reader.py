@@ -21,6 +21,10 @@ ONNX_DOMAINS = ("", "ai.onnx")
 OPS_BY_ONNX = {(op.domain, op.name): op for op in OPS} | {("", op.standard): op for op in OPS if op.standard}
 FLOAT_NAMES = {"Conv", "Gemm", "MatMul", "BatchNormalization", "Relu", "Clip", "AveragePool", "GlobalAveragePool"}
 INPUT_TYPES = (TensorProto.FLOAT, *STORAGE_TYPES)
+MOST_NODES = 50_000
+MOST_CALLS = 64
+MOST_NODES = 50_000
+MOST_CALLS = 64
 EDGE_DEFAULTS = {"ConvInteger": ("auto_pad",), "MaxPool": ("auto_pad", "ceil_mode", "dilations", "storage_order")}
 
 
@@ -49,6 +53,7 @@ def load_proto(path):
     if not model.ir_version or not model.graph.node:
         raise ModelError(f"{path}: found no graph in the file (truncated or another format), expected an ONNX file")
     check_text(model, path)
+    check_size(model, path)
     load_external(model, path)
     return model
 
@@ -65,6 +70,35 @@ def check_text(message, path):
                 if isinstance(each, bytes):
                     where = f"{path}: {message.DESCRIPTOR.name}, field {field.name}"
                     raise ModelError(f"{where}: found bytes {each[:20]!r}, expected text in UTF-8")
+
+
+def check_size(model, path):
+    """Raises ModelError for a model that its functions, inlined, make larger than MOST_NODES, or without end."""
+    bodies = {(function.domain, function.name): calls_of(function) for function in model.functions}
+    sizes = {}
+    for _ in range(MOST_CALLS):  # each round knows the functions whose calls are one deeper
+        for key, called in bodies.items():
+            if key not in sizes and all(each in sizes or each not in bodies for each in called):
+                sizes[key] = len(called) + sum(sizes.get(each, 0) for each in called)
+    unknown = [name for domain, name in bodies if (domain, name) not in sizes]
+    if unknown:
+        raise ModelError(
+            f"{path}: function {unknown[0]!r}: found calls of itself or more than {MOST_CALLS} deep, expected fewer"
+        )
+    nodes = sum(1 + sizes.get(each, 0) for each in calls_of(model.graph))
+    if nodes > MOST_NODES:
+        raise ModelError(f"{path}: found {nodes:,} nodes with functions inlined, expected at most {MOST_NODES:,}")
+
+
+def calls_of(body):
+    """(domain, op) of every node of a graph or function, those of graphs inside nodes too."""
+    found = []
+    for node in body.node:
+        found.append(("" if node.domain in ONNX_DOMAINS else node.domain, node.op_type))
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                found += calls_of(graph)
+    return found
 
 
 def load_external(model, path):

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
+import onnx.inliner
 from onnx import TensorProto, helper, numpy_helper
 
 from adderhw.errors import ModelError
