@@ -105,8 +105,8 @@ def load_external(model, path):
     """Reads tensors that lie in files beside the model, which may not leave the model's folder."""
     try:
         onnx.load_external_data_for_model(model, str(path.resolve().parent))
-    except (OSError, ValueError, onnx.checker.ValidationError) as error:
-        reason = str(error).splitlines()[0]
+    except (OSError, ValueError, RuntimeError, onnx.checker.ValidationError) as error:  # RuntimeError: a name too long
+        reason = str(error).splitlines()[0][:300]
         raise ModelError(
             f"{path}: found external data that cannot be read ({reason}), expected it beside the model"
         ) from None
@@ -200,9 +200,9 @@ def list_or_value(value):
     return list(value) if isinstance(value, (list, tuple)) else value
 
 
-def array_of(tensor):
-    """The numpy array of a TensorProto; raises ModelError where bytes and shape do not fit."""
-    if any(size <= 0 for size in tensor.dims):
+def array_of(tensor, *, empty=False):
+    """The numpy array of a TensorProto, `empty` or not; raises ModelError where bytes and shape do not fit."""
+    if any(size < 0 or (size == 0 and not empty) for size in tensor.dims):
         raise ModelError(f"tensor {tensor.name!r}: found shape {list(tensor.dims)}, expected no dimension of size 0")
     try:
         return numpy_helper.to_array(tensor)

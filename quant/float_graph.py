@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from adderhw.errors import ModelError
 from adderhw.onnx_reader import ONNX_DOMAINS, array_of, load_proto, op_of
@@ -167,23 +167,26 @@ def check_opsets(proto):
 
 
 def with_functions(proto):
-    """The model with the function of each float adder op that it uses and does not bring along."""
+    """The model with the function of each float adder op that it uses: this toolkit's, whatever the file calls so."""
     from export.bodies import OPSET, function_of
 
-    present = {(function.domain, function.name) for function in proto.functions}
     used = {node.op_type for node in proto.graph.node if node.domain == DOMAIN}
-    missing = [op for op in FLOAT_OPS if op.name in used and (DOMAIN, op.name) not in present]
-    if not missing:
-        return proto
+    functions = [function_of(op) for op in FLOAT_OPS if op.name in used]
     versions = [entry.version for entry in proto.opset_import if entry.domain in ONNX_DOMAINS]
+    brought = {(function.domain, function.name): list(function.node) for function in proto.functions}
     if versions != [OPSET]:
-        raise ModelError(
-            f"op {DOMAIN}::{missing[0].name}: found no function in a model of opset {versions}, "
-            f"expected its function in the model, or opset {OPSET}"
-        )
+        for function in functions:
+            found = brought.get((function.domain, function.name))
+            if found != list(function.node):
+                raise ModelError(
+                    f"op {DOMAIN}::{function.name}: found {'no' if found is None else 'another'} function in a model "
+                    f"of opset {versions}, expected its function in the model, or opset {OPSET}"
+                )
+        return proto
     completed = onnx.ModelProto()
     completed.CopyFrom(proto)
-    completed.functions.extend(function_of(op) for op in missing)
+    del completed.functions[:]
+    completed.functions.extend(functions)
     return completed
 
 
@@ -246,9 +249,11 @@ def check_attributes(node):
 
 def constant_of(raw):
     """The array of a Constant node."""
-    (attribute,) = raw.attribute
-    value = helper.get_attribute_value(attribute)
-    return constant(numpy_helper.to_array(value) if attribute.name == "value" else np.asarray(value))
+    found = [attribute.name for attribute in raw.attribute]
+    if len(found) != 1 or not raw.output:
+        raise ModelError(f"node {raw.name!r} (Constant): found attributes {found}, expected one, and an output")
+    value = helper.get_attribute_value(raw.attribute[0])
+    return constant(array_of(value) if isinstance(value, onnx.TensorProto) else np.asarray(value))
 
 
 def constant(array):

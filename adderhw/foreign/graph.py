@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from adderhw.errors import ModelError
 from adderhw.foreign.proxies import proxy
-from adderhw.onnx_reader import ONNX_DOMAINS
+from adderhw.onnx_reader import ONNX_DOMAINS, array_of
 from adderhw.ops.base import DOMAIN
 
 MICROSOFT = "com.microsoft"
@@ -60,7 +60,9 @@ def foreign_graph(proto, name):
     """The ForeignGraph of a ModelProto; raises ModelError where a size stays unknown, naming the input or node."""
     model = inlined(proto)
     set_batch(model.graph)
-    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    if not model.graph.output:
+        raise ModelError("model: found no outputs, expected one at least")
+    constants = {tensor.name: array_of(tensor, empty=True) for tensor in model.graph.initializer}
     model.graph.ClearField("value_info")
     for value in model.graph.output:
         value.type.tensor_type.ClearField("shape")

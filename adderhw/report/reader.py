@@ -2,13 +2,14 @@
 
 import json
 from importlib.resources import files
-from pathlib import Path
 
 from adderhw.errors import AdderHwError
+from adderhw.json_files import fits, read_json
 from adderhw.report.document import SCHEMA
 
 SCHEMA_FILE = f"document-{SCHEMA}.schema.json"
 SQNR_SCHEMA = 1
+SQNR_SECTION = {"path": str, "float_model": str, "float_sha256": str, "data": str, "images": int}
 
 
 def json_schema():
@@ -21,7 +22,7 @@ def read_document(path):
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
 
-    document = _read_json(path)
+    document = read_json(path, "a JSON document")
     expected = f"a document of python -m adderhw.simulate --json, schema {SCHEMA}"
     if not isinstance(document, dict) or "schema" not in document or "totals" not in document:
         raise AdderHwError(f"{path}: found {_kind(document)}, expected {expected}")
@@ -65,7 +66,7 @@ def read_sqnr(path, model):
 
     model: this run's `model` section; the file must compare that very integer model. None: no noise, or no signal.
     """
-    found, expected = _read_json(path), "the JSON of python -m quant compare"
+    found, expected = read_json(path, "a JSON document"), "the JSON of python -m quant compare"
     try:
         stated, integer, reference = found["schema"], found["integer_model"], found["float_model"]
         ratios = {tensor["node"]: tensor["sqnr_db"] for tensor in found["tensors"]}
@@ -77,8 +78,11 @@ def read_sqnr(path, model):
             "images": found["data"]["count"],
         }
         digest = integer["sha256"]
+        whole = fits(section, SQNR_SECTION) and fits(digest, str) and fits(list(ratios.values()), [(float, None)])
     except (KeyError, TypeError):
-        raise AdderHwError(f"{path}: found {_kind(found)}, expected {expected}") from None
+        whole = False
+    if not whole:
+        raise AdderHwError(f"{path}: found {_kind(found)}, expected {expected}")
     if stated != SQNR_SCHEMA:
         raise AdderHwError(f"{path}: found schema {stated!r}, expected {SQNR_SCHEMA} of {expected}")
     if digest != model["sha256"]:
@@ -87,15 +91,6 @@ def read_sqnr(path, model):
             f"expected one of {model['path']} (sha256 {model['sha256'][:12]}…)"
         )
     return section, ratios
-
-
-def _read_json(path):
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise AdderHwError(f"{path}: cannot read: {error.strerror or error}") from None
-    except ValueError as error:
-        raise AdderHwError(f"{path}: found no JSON ({error}), expected a JSON document") from None
 
 
 def _kind(found):
