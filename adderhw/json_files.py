@@ -38,7 +38,9 @@ def fits(value, kind):
     if isinstance(kind, list):
         return isinstance(value, list) and all(fits(item, kind[0]) for item in value)
     if isinstance(kind, dict):
-        return isinstance(value, dict) and value.keys() == kind.keys() and all(fits(value[key], kind[key]) for key in kind)
+        return (
+            isinstance(value, dict) and value.keys() == kind.keys() and all(fits(value[key], kind[key]) for key in kind)
+        )
     if kind is None:
         return value is None
     return type(value) is kind or (kind is float and type(value) is int)

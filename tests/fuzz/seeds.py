@@ -163,9 +163,7 @@ def cnns():
     """A CNN with the integer model's topology."""
     helper, kind = onnx.helper, onnx.TensorProto.FLOAT
     model = onnx.ModelProto.FromString(float_models()[0])
-    model.graph.node[0].CopyFrom(
-        helper.make_node("Conv", ["x", "w"], ["s"], "conv", kernel_shape=[3, 3], pads=[1] * 4)
-    )
+    model.graph.node[0].CopyFrom(helper.make_node("Conv", ["x", "w"], ["s"], "conv", kernel_shape=[3, 3], pads=[1] * 4))
     del model.opset_import[1:]
     return [model.SerializeToString()]
 
