@@ -84,9 +84,13 @@ def place_images(folder):
 def quiet_folder():
     """Makes a new folder the current one; commands that run in it print nothing, and must end in exit code 0."""
     said = io.StringIO()
-    with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            yield Path(name)
+    with (
+        tempfile.TemporaryDirectory() as name,
+        contextlib.chdir(name),
+        contextlib.redirect_stdout(said),
+        contextlib.redirect_stderr(said),
+    ):
+        yield Path(name)
 
 
 def done(run, *arguments):
@@ -161,9 +165,10 @@ def foreign_models():
 
 def cnns():
     """A CNN with the integer model's topology."""
-    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
     model = onnx.ModelProto.FromString(float_models()[0])
-    model.graph.node[0].CopyFrom(helper.make_node("Conv", ["x", "w"], ["s"], "conv", kernel_shape=[3, 3], pads=[1] * 4))
+    model.graph.node[0].CopyFrom(
+        onnx.helper.make_node("Conv", ["x", "w"], ["s"], "conv", kernel_shape=[3, 3], pads=[1] * 4)
+    )
     del model.opset_import[1:]
     return [model.SerializeToString()]
 
