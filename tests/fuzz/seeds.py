@@ -215,7 +215,7 @@ def documents():
         place(folder)
         done(
             command, main, "integer.onnx", "--data", "images.npz", "--threads", 1, "--accelerator", "eyeriss_like",
-            "--json", "r.json",
+            "--energy", "horowitz45", "--json", "r.json",
         )  # fmt: skip
         document = json.loads((folder / "r.json").read_text())
     document |= {"timing": {**document["timing"], **TIMING}, "command": "python -m adderhw.simulate"}
