@@ -5,8 +5,9 @@
 
 Every tensor is compared with stock onnxruntime, small networks with the oracle on Python integers, every
 requantisation with APyTypes, and every kernel path of this machine, several numbers of threads and splits of the batch
-with each other. Each seed makes 100 networks, so that a run that stopped goes on from a seed. A network that differs is made smaller as
-long as it still differs, and printed as a test.
+with each other. Each seed makes 100 networks, so that a run that stopped goes on from a seed. A network that differs is
+made smaller as long as it still differs, and printed as a test. On a new machine, the first networks take minutes: each
+compiles kernels.
 """
 
 import argparse
