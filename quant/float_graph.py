@@ -16,6 +16,7 @@ from adderhw.ops.float_adder import FLOAT_OPS
 from adderhw.tensor import Tensor
 
 LEAST_OPSET = 13
+MOST_NODES = 5000  # calibration keeps a histogram of 1 MiB for each
 CONV = {
     "auto_pad": "NOTSET",
     "dilations": (1, 1),
@@ -118,6 +119,8 @@ def read_float_graph(model):
 def graph_of(proto, name):
     """The FloatGraph of a ModelProto; Identity and Constant nodes are gone from it."""
     check_opsets(proto)
+    if len(proto.graph.node) > MOST_NODES:
+        raise ModelError(f"model: found {len(proto.graph.node):,} nodes, expected at most {MOST_NODES:,} to quantise")
     proto = with_functions(proto)
     constants = {tensor.name: constant(array_of(tensor)) for tensor in proto.graph.initializer}
     aliases, nodes = {}, []

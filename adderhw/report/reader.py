@@ -33,8 +33,26 @@ def read_document(path):
     error = best_match(Draft202012Validator(json_schema()).iter_errors(document))
     if error is not None:
         where = ".".join(map(str, error.absolute_path)) or "the document"
-        raise AdderHwError(f"{path}: {where}: found {error.message}, expected {expected}")
+        raise AdderHwError(f"{path}: {where}: found {error.message[:200]}, expected {expected}")
+    _check_names(document, path)
     return document
+
+
+def _check_names(document, path):
+    """Raises AdderHwError where a section lacks what another one names, which no schema can say."""
+    tables, memory, accuracy = document["totals"]["energy_pj"], document["memory"], document["accuracy"]
+    sections = {"ratios": document["ratios"]}
+    sections |= {f"layers.{number}.energy_pj": each["energy_pj"] for number, each in enumerate(document["layers"])}
+    for where, section in sections.items():
+        missing = [table for table in tables if table not in section]
+        if missing:
+            raise AdderHwError(f"{path}: {where}: found no {missing[0]!r}, expected every table of totals.energy_pj")
+    own = document["network"]["name"]
+    if memory is not None and own not in memory["networks"]:
+        raise AdderHwError(f"{path}: memory.networks: found no {own!r}, expected the network of this run")
+    if accuracy is not None and not 0 < accuracy["count"] >= accuracy["correct"]:
+        found = f"{accuracy['correct']} of {accuracy['count']}"
+        raise AdderHwError(f"{path}: accuracy: found {found} images right, expected some of 1 at least")
 
 
 def read_earlier(path, *, data, tables):

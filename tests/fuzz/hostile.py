@@ -37,9 +37,9 @@ def move_outside(rng, data):
 
 
 def prolong(rng, data):
-    """Up to 2,000 nodes, or now and then 100,000, more behind the first node of an ONNX model, or beside each other."""
+    """Up to 500 nodes, or now and then 100,000, more behind the first node of an ONNX model, or beside each other."""
     model = onnx.ModelProto.FromString(data)
-    count, first = int(10 ** rng.uniform(1, 3.3 if rng.integers(20) else 5)), model.graph.node[0].output[0]
+    count, first = int(10 ** rng.uniform(1, 2.7 if rng.integers(40) else 5)), model.graph.node[0].output[0]
     op = ("Relu", "Identity", "Relu", "Add")[rng.integers(4)]
     chained, last = rng.integers(4) > 0, first
     for i in range(count):
