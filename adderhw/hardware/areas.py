@@ -4,6 +4,7 @@ import json
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
@@ -109,10 +110,17 @@ def load_table(name_or_path=DEFAULT_LIBRARY):
     text = str(name_or_path)
     if text not in LIBRARIES and not text.endswith(".json"):
         raise AdderHwError(f"area table: found {text!r}, expected one of {', '.join(LIBRARIES)} or a .json file")
-    file = resources.files("adderhw.hardware") / f"areas_{text}.json" if text in LIBRARIES else Path(text)
-    table = read_json(file, "a table of areas")
-    check_table(table, file)
+    if text in LIBRARIES:
+        return {**shipped_table(text), "name": text}
+    table = read_json(text, "a table of areas")
+    check_table(table, text)
     return {**table, "name": text}
+
+
+@cache
+def shipped_table(library):
+    """The table of a library that ships, read once; tests check it."""
+    return read_json(resources.files("adderhw.hardware") / f"areas_{library}.json", "a table of areas")
 
 
 def check_table(table, file):

@@ -28,13 +28,14 @@ class Target(NamedTuple):
     run: Callable
 
 
-def simulate(path, folder, *options):
+def simulate(path, folder):
     """The simulator on a model, with one kind of output or two."""
     from adderhw.cli import main
 
     data, out = path.read_bytes(), folder / "out"
     ways = (["--json", out / "r.json"], ["--report", out / "r.html"], ["--csv", out / "r.csv", "--trace", out / "t"])
-    command(main, path, "--data", place_images(folder), "--threads", 1, *one_of(ways, data), *options)
+    options = ["--energy", "horowitz45", *one_of(ways, data)]
+    command(main, path, "--data", place_images(folder), "--threads", 1, *options)
 
 
 def one_of(ways, data):
@@ -52,8 +53,9 @@ def simulate_with(option, *, model=seeds.valid_models, outputs=("--json", "r.jso
         (folder / "model.onnx").write_bytes(model()[0])
         data = [] if option == "--data" else ["--data", folder / "images.npz"]
         kind, name = outputs
+        table = [] if option == "--energy" else ["--energy", "horowitz45"]
         wanted = (kind, folder / "out" / name)
-        command(main, folder / "model.onnx", *data, option, path, "--threads", 1, *wanted)
+        command(main, folder / "model.onnx", *data, *table, option, path, "--threads", 1, *wanted)
 
     return run
 
@@ -65,7 +67,8 @@ def tally(path, folder):
     images = folder / "images.npy"
     np.save(images, np.random.default_rng(0).random((2, 3, 8, 8), np.float32))
     ways = (["--data", images, "--threads", 1], ["--data", images], ["--as", "adder"], ["--as", "bnn", "--bits", 4])
-    command(main, path, *one_of(ways, path.read_bytes()), "--json", folder / "out" / "r.json")
+    outputs = ["--json", folder / "out" / "r.json"]
+    command(main, path, *one_of(ways, path.read_bytes()), "--energy", "horowitz45", *outputs)
 
 
 def quantise(path, folder, *options):
