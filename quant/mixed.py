@@ -54,6 +54,8 @@ class Search:
             if "widths" in record:
                 self.store.expect(self.is_point(record), record, "a point of this search")
                 point = Point(**{**record, "widths": tuple(record["widths"])})
+                alike = all((point.correct is None) == (other.correct is None) for other in self.known.values())
+                self.store.expect(alike, record, "images right in every point or in none")
                 self.known[point.widths] = point
 
     def searched_ranges(self):
@@ -70,8 +72,7 @@ class Search:
         """Whether a record of the store is a point that this search may have measured."""
         if not fits(record, POINT) or len(record["widths"]) != len(self.bench.tensors):
             return False
-        counted = (record["correct"] is None) == (self.bench.float_correct() is None)
-        right = counted and 0 <= (record["correct"] or 0) <= self.bench.selected
+        right = 0 <= (record["correct"] or 0) <= self.bench.selected
         bits = all(MIN_BITS <= each <= MAX_BITS for each in record["widths"])
         return right and bits and record["energy"] > 0 and record["loss"] >= 0
 

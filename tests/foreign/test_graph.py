@@ -67,3 +67,17 @@ def test_ops_of_onnxruntimes_own_domain_have_shapes():
         [node], {"x": ["N", 2, 4, 4]}, {"y": None}, constants, dtype=TensorProto.UINT8, out_dtype=TensorProto.UINT8
     )
     assert foreign_graph(proto, "m").shapes["y"] == (1, 2, 4, 4)
+
+
+def test_a_model_without_outputs_is_refused():
+    proto = float_cnn()
+    del proto.graph.output[:]
+    with pytest.raises(ModelError, match="model: found no outputs, expected one at least"):
+        foreign_graph(proto, "m")
+
+
+def test_a_constant_whose_bytes_do_not_fit_is_named():
+    proto = float_cnn()
+    proto.graph.initializer[0].dims[0] = 7
+    with pytest.raises(ModelError, match="tensor 'w0': found unreadable data"):
+        foreign_graph(proto, "m")
