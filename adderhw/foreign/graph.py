@@ -74,6 +74,7 @@ def foreign_graph(proto, name):
         if not folded:
             break
     nodes = tuple(node for node in nodes if not set(node.outputs) <= constants.keys())
+    check_order(nodes, {*constants, *(value.name for value in model.graph.input)})
     shapes, dtypes = checked_types(nodes, known, constants)
     return ForeignGraph(
         name=model.graph.name or name,
@@ -85,6 +86,15 @@ def foreign_graph(proto, name):
         constants=constants,
         proto=proto,
     )
+
+
+def check_order(nodes, known):
+    """Raises ModelError for a node that reads what no node before it computes; known: names of inputs and constants."""
+    for node in nodes:
+        missing = [name for name in node.inputs if name and name not in known]
+        if missing:
+            node.fail(f"input {missing[0]!r}, which no node before it computes", "nodes in topological order")
+        known.update(node.outputs)
 
 
 def inlined(proto):
@@ -211,6 +221,8 @@ def checked_types(nodes, known, constants):
             if sizes is None:
                 node.fail(f"no shape for {name!r}", "sizes that ONNX shape inference finds (is the op a standard one?)")
             shapes[name] = sizes
+            if kind.elem_type not in TensorProto.DataType.values():
+                node.fail(f"element type {kind.elem_type} of {name!r}", "one of ONNX's")
             if kind.elem_type != TensorProto.UNDEFINED:
                 dtypes[name] = np.dtype(helper.tensor_dtype_to_np_dtype(kind.elem_type))
     return shapes, dtypes
