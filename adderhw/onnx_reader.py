@@ -21,6 +21,10 @@ ONNX_DOMAINS = ("", "ai.onnx")
 OPS_BY_ONNX = {(op.domain, op.name): op for op in OPS} | {("", op.standard): op for op in OPS if op.standard}
 FLOAT_NAMES = {"Conv", "Gemm", "MatMul", "BatchNormalization", "Relu", "Clip", "AveragePool", "GlobalAveragePool"}
 INPUT_TYPES = (TensorProto.FLOAT, *STORAGE_TYPES)
+MOST_NODES = 50_000
+MOST_CALLS = 64
+MOST_NODES = 50_000
+MOST_CALLS = 64
 EDGE_DEFAULTS = {"ConvInteger": ("auto_pad",), "MaxPool": ("auto_pad", "ceil_mode", "dilations", "storage_order")}
 
 
@@ -49,6 +53,7 @@ def load_proto(path):
     if not model.ir_version or not model.graph.node:
         raise ModelError(f"{path}: found no graph in the file (truncated or another format), expected an ONNX file")
     check_text(model, path)
+    check_size(model, path)
     load_external(model, path)
     return model
 
@@ -67,12 +72,45 @@ def check_text(message, path):
                     raise ModelError(f"{where}: found bytes {each[:20]!r}, expected text in UTF-8")
 
 
+def check_size(model, path):
+    """Raises ModelError for a graph or function larger than MOST_NODES with functions inlined, or without end.
+
+    In the graph, the functions of this toolkit's ops count as one node: only onnxruntime inlines them.
+    """
+    bodies = {(function.domain, function.name): calls_of(function) for function in model.functions}
+    sizes = {}
+    for _ in range(MOST_CALLS):  # each round knows the functions whose calls are one deeper
+        for key, called in bodies.items():
+            if key not in sizes and all(each in sizes or each not in bodies for each in called):
+                sizes[key] = len(called) + sum(sizes.get(each, 0) for each in called)
+    unknown = [name for domain, name in bodies if (domain, name) not in sizes]
+    if unknown:
+        raise ModelError(
+            f"{path}: function {unknown[0]!r}: found calls of itself or more than {MOST_CALLS} deep, expected fewer"
+        )
+    graph = sum(1 + (sizes.get(each, 0) if each[0] != DOMAIN else 0) for each in calls_of(model.graph))
+    nodes = max(graph, *sizes.values(), 0)
+    if nodes > MOST_NODES:
+        raise ModelError(f"{path}: found {nodes:,} nodes with functions inlined, expected at most {MOST_NODES:,}")
+
+
+def calls_of(body):
+    """(domain, op) of every node of a graph or function, those of graphs inside nodes too."""
+    found = []
+    for node in body.node:
+        found.append(("" if node.domain in ONNX_DOMAINS else node.domain, node.op_type))
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                found += calls_of(graph)
+    return found
+
+
 def load_external(model, path):
     """Reads tensors that lie in files beside the model, which may not leave the model's folder."""
     try:
         onnx.load_external_data_for_model(model, str(path.resolve().parent))
-    except (OSError, ValueError, onnx.checker.ValidationError) as error:
-        reason = str(error).splitlines()[0]
+    except (OSError, ValueError, RuntimeError, onnx.checker.ValidationError) as error:  # RuntimeError: a name too long
+        reason = str(error).splitlines()[0][:300]
         raise ModelError(
             f"{path}: found external data that cannot be read ({reason}), expected it beside the model"
         ) from None
@@ -166,9 +204,9 @@ def list_or_value(value):
     return list(value) if isinstance(value, (list, tuple)) else value
 
 
-def array_of(tensor):
-    """The numpy array of a TensorProto; raises ModelError where bytes and shape do not fit."""
-    if any(size <= 0 for size in tensor.dims):
+def array_of(tensor, *, empty=False):
+    """The numpy array of a TensorProto, `empty` or not; raises ModelError where bytes and shape do not fit."""
+    if any(size < 0 or (size == 0 and not empty) for size in tensor.dims):
         raise ModelError(f"tensor {tensor.name!r}: found shape {list(tensor.dims)}, expected no dimension of size 0")
     try:
         return numpy_helper.to_array(tensor)

@@ -1,14 +1,13 @@
 """What a lowering goes by tensor by tensor, beyond the settings that hold for the whole network."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from adderhw.errors import AdderHwError
 from adderhw.fixed import MAX_BITS, MIN_BITS
+from adderhw.json_files import read_json
 from quant.grids import input_grid
 from quant.groups import FilterGroup
 
@@ -43,12 +42,7 @@ def check_widths(widths, names):
 
 def read_widths(path):
     """Tensor name → bits from a JSON file; raises AdderHwError for anything else."""
-    try:
-        widths = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise AdderHwError(f"{path}: cannot read: {error.strerror or error}") from None
-    except ValueError as error:
-        raise AdderHwError(f"{path}: found no JSON ({error}), expected an object of tensor name to bits") from None
+    widths = read_json(path, "an object of tensor name to bits")
     if not isinstance(widths, dict):
         raise AdderHwError(f"{path}: found a {type(widths).__name__}, expected an object of tensor name to bits")
     return Choices(widths=widths).widths

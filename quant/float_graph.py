@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from adderhw.errors import ModelError
 from adderhw.onnx_reader import ONNX_DOMAINS, array_of, load_proto, op_of
@@ -16,6 +16,7 @@ from adderhw.ops.float_adder import FLOAT_OPS
 from adderhw.tensor import Tensor
 
 LEAST_OPSET = 13
+MOST_NODES = 5000  # calibration keeps a histogram of 1 MiB for each
 CONV = {
     "auto_pad": "NOTSET",
     "dilations": (1, 1),
@@ -118,6 +119,8 @@ def read_float_graph(model):
 def graph_of(proto, name):
     """The FloatGraph of a ModelProto; Identity and Constant nodes are gone from it."""
     check_opsets(proto)
+    if len(proto.graph.node) > MOST_NODES:
+        raise ModelError(f"model: found {len(proto.graph.node):,} nodes, expected at most {MOST_NODES:,} to quantise")
     proto = with_functions(proto)
     constants = {tensor.name: constant(array_of(tensor)) for tensor in proto.graph.initializer}
     aliases, nodes = {}, []
@@ -167,23 +170,26 @@ def check_opsets(proto):
 
 
 def with_functions(proto):
-    """The model with the function of each float adder op that it uses and does not bring along."""
+    """The model with the function of each float adder op that it uses: this toolkit's, whatever the file calls so."""
     from export.bodies import OPSET, function_of
 
-    present = {(function.domain, function.name) for function in proto.functions}
     used = {node.op_type for node in proto.graph.node if node.domain == DOMAIN}
-    missing = [op for op in FLOAT_OPS if op.name in used and (DOMAIN, op.name) not in present]
-    if not missing:
-        return proto
+    functions = [function_of(op) for op in FLOAT_OPS if op.name in used]
     versions = [entry.version for entry in proto.opset_import if entry.domain in ONNX_DOMAINS]
+    brought = {(function.domain, function.name): list(function.node) for function in proto.functions}
     if versions != [OPSET]:
-        raise ModelError(
-            f"op {DOMAIN}::{missing[0].name}: found no function in a model of opset {versions}, "
-            f"expected its function in the model, or opset {OPSET}"
-        )
+        for function in functions:
+            found = brought.get((function.domain, function.name))
+            if found != list(function.node):
+                raise ModelError(
+                    f"op {DOMAIN}::{function.name}: found {'no' if found is None else 'another'} function in a model "
+                    f"of opset {versions}, expected its function in the model, or opset {OPSET}"
+                )
+        return proto
     completed = onnx.ModelProto()
     completed.CopyFrom(proto)
-    completed.functions.extend(function_of(op) for op in missing)
+    del completed.functions[:]
+    completed.functions.extend(functions)
     return completed
 
 
@@ -246,9 +252,11 @@ def check_attributes(node):
 
 def constant_of(raw):
     """The array of a Constant node."""
-    (attribute,) = raw.attribute
-    value = helper.get_attribute_value(attribute)
-    return constant(numpy_helper.to_array(value) if attribute.name == "value" else np.asarray(value))
+    found = [attribute.name for attribute in raw.attribute]
+    if len(found) != 1 or not raw.output:
+        raise ModelError(f"node {raw.name!r} (Constant): found attributes {found}, expected one, and an output")
+    value = helper.get_attribute_value(raw.attribute[0])
+    return constant(array_of(value) if isinstance(value, onnx.TensorProto) else np.asarray(value))
 
 
 def constant(array):

@@ -3,9 +3,12 @@
 from dataclasses import dataclass, field
 from itertools import product
 
+from adderhw.fixed import MAX_BITS, MIN_BITS
+from adderhw.json_files import fits
 from quant.mixed_bench import Bench, Point
 from quant.mixed_store import Store
 
+POINT = {"widths": [int], "energy": float, "loss": float, "correct": (int, None), "seconds": float}
 MOST_TRIED = 4  # moves measured before one of them is made, on the way down
 TRIED_NEAR, MOST_ROUNDS = 6, 4  # moves of an exchange that are measured in each round
 
@@ -49,17 +52,29 @@ class Search:
         self.ranges = self.searched_ranges()
         for record in self.store.records:
             if "widths" in record:
+                self.store.expect(self.is_point(record), record, "a point of this search")
                 point = Point(**{**record, "widths": tuple(record["widths"])})
+                alike = all((point.correct is None) == (other.correct is None) for other in self.known.values())
+                self.store.expect(alike, record, "images right in every point or in none")
                 self.known[point.widths] = point
 
     def searched_ranges(self):
         """(tensor, bits) → (low, high): from the store, or searched now and stored."""
         for record in self.store.records:
             if "ranges" in record:
+                self.store.expect(is_ranges(record), record, "a list of tensor, bits, low and high")
                 return {(name, bits): (low, high) for name, bits, low, high in record["ranges"]}
         found = self.bench.ranges(range(self.least, self.most + 1), self.progress)
         self.store.append({"ranges": [[*key, *ends] for key, ends in found.items()]})
         return found
+
+    def is_point(self, record):
+        """Whether a record of the store is a point that this search may have measured."""
+        if not fits(record, POINT) or len(record["widths"]) != len(self.bench.tensors):
+            return False
+        right = 0 <= (record["correct"] or 0) <= self.bench.selected
+        bits = all(MIN_BITS <= each <= MAX_BITS for each in record["widths"])
+        return right and bits and record["energy"] > 0 and record["loss"] >= 0
 
     def point(self, widths, base=None):
         """The Point of bits by tensor, measured unless it is known; base: widths near it that others are near too."""
@@ -189,6 +204,15 @@ def best(points, target):
 def changed(widths, moves):
     """The widths with those of `moves`, number of the tensor → bits, in their place."""
     return tuple(moves.get(at, bits) for at, bits in enumerate(widths))
+
+
+def is_ranges(record):
+    """Whether a record of the store says ranges: tensor, bits, and low below high, of each."""
+    rows = record["ranges"]
+    return fits(rows, [[(str, float)]]) and all(
+        len(row) == 4 and fits(row[0], str) and fits(row[1], int) and fits(row[2:], [float]) and row[2] < row[3]
+        for row in rows
+    )
 
 
 def slope(loss, spent):

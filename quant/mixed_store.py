@@ -7,6 +7,7 @@ from pathlib import Path
 
 from adderhw.errors import AdderHwError
 from adderhw.files import check_writable, write_error
+from adderhw.json_files import parse_json
 
 try:
     from fcntl import LOCK_EX, flock
@@ -53,7 +54,7 @@ class Store:
     def parsed(self, number, line):
         """The dict in a line; raises AdderHwError where there is none."""
         try:
-            record = json.loads(line)
+            record = parse_json(line)
         except ValueError:
             record = None
         if not isinstance(record, dict):
@@ -61,6 +62,11 @@ class Store:
                 f"{self.path}: line {number}: found {line[:40]!r}, expected a search's store (JSON lines)"
             )
         return record
+
+    def expect(self, valid, record, expected):
+        """Raises AdderHwError that shows a record, and says what was `expected` of it, unless it is `valid`."""
+        if not valid:
+            raise AdderHwError(f"{self.path}: found record {json.dumps(record)[:80]}, expected {expected}")
 
     def check(self, found, header):
         """Raises AdderHwError that names the first field in which the header found is another."""

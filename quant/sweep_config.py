@@ -2,7 +2,6 @@
 
 import itertools
 import re
-import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +9,7 @@ from typing import NamedTuple
 from adderhw.cost.accelerator import load_accelerator
 from adderhw.cost.energy import load_table
 from adderhw.errors import AdderHwError
+from adderhw.toml_files import read_toml
 from quant.settings import Settings
 
 NO_ACCELERATOR = "none"
@@ -59,10 +59,7 @@ class Sweep:
 def read_sweep(path):
     """The Sweep in the TOML file `path`; relative files in it are beside it. Raises AdderHwError, one line."""
     path = Path(path)
-    try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise AdderHwError(f"{path}: cannot read: {getattr(error, 'strerror', None) or error}") from None
+    found = read_toml(path, str(path), AdderHwError)
     known = {*TEXTS, *COUNTS, "settings", "axes"}
     found = {"calibrate": found.get("data"), **found}
     for name in found:

@@ -9,6 +9,7 @@ from adderhw.cluster import on_cluster
 from adderhw.cost.accelerator import load_accelerator
 from adderhw.cost.energy import load_table
 from adderhw.cost.memory_table import load_memory_table
+from adderhw.json_files import fits
 from adderhw.processes import on_processes
 from adderhw.samples import Samples, open_samples
 from quant.float_graph import read_float_graph
@@ -16,6 +17,13 @@ from quant.sweep_config import NO_ACCELERATOR, Point
 from quant.sweep_point import Job, measure
 
 SCHEMA = 1
+POINT = {"bits": int, "realisation": str, "accumulator": str, "accelerator": str, "energy": str}
+KEY = {"point": POINT, "prices": [str]}
+FIGURES = {
+    "correct": (int, None), "count": int, "arithmetic_pj": float, "multiplications": int,
+    "accumulator_bits": ([int], None), "overflows": int, "cnn_over_ann": (float, None), "outputs": str,
+    "memory": ({"cycles": int, "low_pj": float, "high_pj": float}, None),
+}  # fmt: skip
 
 
 def job_of(sweep):
@@ -60,6 +68,8 @@ def run(sweep, job, store, *, workers=1, scheduler=None, progress=None):
     machine; scheduler: address of a Dask cluster that takes their place. progress: called with (points done, in all).
     """
     points, prices = sweep.points(), prices_of(job)
+    for record in store.records:
+        store.expect(is_record(record), record, "a point of a sweep")
     known = {key_of(record["point"], record["prices"]): record for record in store.records}
     lacking = [point for point in points if key_of(point._asdict(), prices_for(prices, point)) not in known]
     done = len(points) - len(lacking)
@@ -78,6 +88,14 @@ def run(sweep, job, store, *, workers=1, scheduler=None, progress=None):
         if progress:
             progress(done, len(points))
     return [known[key_of(point._asdict(), prices_for(prices, point))] for point in points]
+
+
+def is_record(record):
+    """Whether a record of the store is one that a sweep wrote: of a point with figures, or why it has none."""
+    if fits(record, KEY | {"error": str}):
+        return True
+    whole = fits(record, KEY | FIGURES) and record["count"] > 0 and record["arithmetic_pj"] >= 0
+    return whole and 0 <= (record["correct"] or 0) <= record["count"]
 
 
 def prices_of(job):

@@ -1,5 +1,7 @@
 """Random integer networks, and the oracle that evaluates one on Python integers node by node."""
 
+from typing import NamedTuple
+
 import numpy as np
 from hypothesis import strategies as st
 from onnx import TensorProto
@@ -15,11 +17,25 @@ CODES = {dtype: code for code, dtype in STORAGE_TYPES.items()}
 REALISATIONS = ("multiplier", "shift", "shift_add:2", "shift_add:3")
 
 
+class Size(NamedTuple):
+    """The most that a network has of each: channels and sides of its input, filters a group, parts, images."""
+
+    channels: int
+    side: int
+    filters: int
+    parts: int
+    images: int
+
+
+SMALL = Size(4, 5, 3, 3, 3)
+LARGE = Size(40, 12, 24, 5, 9)
+
+
 class Builder:
     """Collects the nodes of a network; each method adds one and returns its output's name."""
 
-    def __init__(self, draw, bits, signed, shape):
-        self.draw = draw
+    def __init__(self, draw, bits, signed, shape, size=SMALL):
+        self.draw, self.size = draw, size
         self.nodes, self.parameters, self.formats = [], {}, {}
         self.format = Format(bits, signed)
         self.input = integer_tensor("x", (None, *shape), self.format.dtype, self.format.min, self.format.max)
@@ -60,7 +76,7 @@ class Builder:
         """An adder or integer convolution with drawn geometry."""
         channels, height, width = self.shapes[x]
         group = self.draw(st.sampled_from([g for g in range(1, channels + 1) if channels % g == 0]))
-        outputs = group * self.number(1, 3)
+        outputs = group * self.number(1, self.size.filters if group == 1 else SMALL.filters)
         dilations = (self.number(1, 2), self.number(1, 2))
         pads = tuple(self.number(0, 2) for _ in range(4))
         limits = [(size + pads[d] + pads[d + 2] - 1) // dilations[d] + 1 for d, size in enumerate((height, width))]
@@ -202,21 +218,21 @@ class Builder:
 
 
 @st.composite
-def networks(draw):
-    """(Graph, input array): one to three random layers, pools, residuals and wirings, now and then a classifier."""
+def networks(draw, size=SMALL):
+    """(Graph, input array): random layers, pools, residuals and wirings up to a Size, now and then a classifier."""
     bits = draw(st.one_of(st.integers(2, 8), st.integers(2, 8), st.integers(9, 16)))
-    shape = (draw(st.integers(1, 4)), draw(st.integers(1, 5)), draw(st.integers(1, 5)))
-    builder = Builder(draw, bits, draw(st.booleans()), shape)
+    shape = tuple(draw(st.integers(1, most)) for most in (size.channels, size.side, size.side))
+    builder = Builder(draw, bits, draw(st.booleans()), shape, size)
     x = "x"
     for part in draw(
-        st.lists(st.sampled_from(["layer", "layer", "residual", "pool", "channels"]), min_size=1, max_size=3)
+        st.lists(st.sampled_from(["layer", "layer", "residual", "pool", "channels"]), min_size=1, max_size=size.parts)
     ):
         x = getattr(builder, part)(x)
     if draw(st.booleans()):
         x = builder.classifier(x)
     graph = builder.graph(x)
     fmt = builder.format
-    return graph, builder.array((draw(st.integers(1, 3)), *shape), fmt.min, fmt.max, fmt.dtype)
+    return graph, builder.array((draw(st.integers(1, size.images)), *shape), fmt.min, fmt.max, fmt.dtype)
 
 
 def evaluate(graph, x, number=int):

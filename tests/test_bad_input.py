@@ -1,5 +1,6 @@
 """Bad input ends with one line that says what is wrong, exit code 2, no traceback and no output file."""
 
+import os
 import subprocess
 import sys
 
@@ -137,8 +138,21 @@ def test_missing_external_data(refused, tmp_path):
     refused(changed(tmp_path, change), words=["external data", "gone.bin"])
 
 
-@pytest.mark.parametrize("location", ["../secret.bin", "/etc/hostname"])
-def test_external_data_outside_the_folder(refused, tmp_path, location):
+@pytest.mark.parametrize(
+    "location",
+    [
+        "../secret.bin",
+        "/etc/hostname",
+        "link.bin",
+        "linked/secret.bin",
+        "../sub/inside.bin",
+        "pipe",
+        "linked",
+        "",
+        "a" * 999,
+    ],
+)
+def test_external_data_outside_the_folder_or_in_no_file(refused, tmp_path, location):
     def change(model):
         tensor = models.initializer(model, "w")
         tensor.ClearField("raw_data")
@@ -147,7 +161,45 @@ def test_external_data_outside_the_folder(refused, tmp_path, location):
 
     (tmp_path / "sub").mkdir()
     (tmp_path / "secret.bin").write_bytes(bytes(36))
+    (tmp_path / "sub" / "inside.bin").write_bytes(bytes(36))
+    (tmp_path / "sub" / "link.bin").symlink_to("../secret.bin")
+    (tmp_path / "sub" / "linked").symlink_to("..")
+    os.mkfifo(tmp_path / "sub" / "pipe")
     refused(changed(tmp_path / "sub", change), words=["external data"])
+
+
+def calls(depth, count, *, loop=False, domain="calls"):
+    """A model that calls a function which calls the next one `count` times, `depth` deep or in a loop."""
+    model = models.digits_model()
+    opsets = [*model.opset_import, onnx.helper.make_opsetid(domain, 1)]
+    for i in range(depth):
+        last = i + 1 == depth
+        op, where = ("Identity", "") if last and not loop else (f"f{(i + 1) % depth}", domain)
+        nodes = [onnx.helper.make_node(op, [f"a{k}"], [f"a{k + 1}"], domain=where) for k in range(count)]
+        model.functions.append(onnx.helper.make_function(domain, f"f{i}", ["a0"], [f"a{count}"], nodes, opsets))
+    model.graph.node.append(onnx.helper.make_node("f0", ["output"], ["called"], "call", domain=domain))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (calls(60, 2), ["nodes with functions inlined, expected at most 50,000"]),
+        (calls(60, 2, domain="adderhw"), ["nodes with functions inlined, expected at most 50,000"]),
+        (calls(1, 1, loop=True), ["function 'f0': found calls of itself or more than 64 deep"]),
+        (calls(3, 1, loop=True), ["found calls of itself or more than 64 deep"]),
+        (calls(65, 1), ["found calls of itself or more than 64 deep"]),
+    ],
+)
+def test_functions_without_end(model, words, refused, tmp_path):
+    refused(models.save(model, tmp_path / "m.onnx"), words=words)
+
+
+def test_a_chain_of_too_many_nodes(refused, tmp_path):
+    def change(model):
+        model.graph.node.extend(onnx.helper.make_node("Relu", ["output"], [f"t{i}"]) for i in range(50_000))
+
+    refused(changed(tmp_path, change), words=["found 50,008 nodes", "expected at most 50,000"])
 
 
 @pytest.mark.parametrize("shape", [(20, 1, 9, 8), (20, 3, 8, 8), (20, 64), (0, 1, 8, 8)])

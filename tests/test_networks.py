@@ -38,8 +38,9 @@ def test_every_tensor_equals_the_oracle_and_onnxruntime_on_every_kernel_path(cas
         fused = Plan(again, path=path, threads=2).run({"x": x})
         assert same(fused, expected)
     if "avx512" not in paths():
-        with emulated_avx512():
-            assert same(Plan(again, path="portable", keep_all=True).run({"x": x}), expected)
+        for vnni in (False, True):
+            with emulated_avx512(vnni):
+                assert same(Plan(again, path="portable", keep_all=True).run({"x": x}), expected)
     check = OrtCheck(model, again, threads=1)
     check.compare({"x": x}, tensors)
     assert check.mismatches == 0, str(check.first)

@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-from onnx import numpy_helper
 
 from adderhw.errors import ModelError
-from adderhw.onnx_reader import load_proto
+from adderhw.onnx_reader import array_of, load_proto
 
 LAYERS = {"Conv": 1, "ConvInteger": 1, "Gemm": 1, "MatMul": 1, "MatMulInteger": 1}
 
@@ -46,7 +45,10 @@ def rounded(weight, bits):
 def _weights(path):
     """The weight of every layer in order, as (O, C, kh, kw) or (O, K); integers minus their zero point."""
     graph = load_proto(Path(path)).graph
-    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    try:
+        arrays = {tensor.name: array_of(tensor) for tensor in graph.initializer}
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
     weights = []
     for node in graph.node:
         if node.op_type not in LAYERS or len(node.input) < 2 or node.input[1] not in arrays:

@@ -1,12 +1,12 @@
 """Reads and checks one energy table file (TOML); every error names the file, the field, found and expected."""
 
 import math
-import tomllib
 from itertools import pairwise
 
 from adderhw.cost.events import KINDS, MAX_EVENT_BITS, MIN_EVENT_BITS
 from adderhw.cost.prices import Derived, Formula, Free, Points
 from adderhw.errors import CostError
+from adderhw.toml_files import read_toml
 
 _TEXT_FIELDS = ("name", "title", "source", "voltage", "unit")
 _RULE_FIELDS = {
@@ -22,12 +22,7 @@ def read_fields(file, where):
 
     Raises CostError for a file that cannot be read and for a field that is missing, unknown or out of range.
     """
-    try:
-        fields = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise CostError(f"energy table {where}: cannot read: {reason}") from error
-    return _checked(fields, where)
+    return _checked(read_toml(file, f"energy table {where}", CostError), where)
 
 
 def _checked(fields, where):

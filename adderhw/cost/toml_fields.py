@@ -1,10 +1,10 @@
 """Reads a description in TOML and checks its fields: each mistake is one line of what, where, found and expected."""
 
-import tomllib
 from importlib.resources import files
 from pathlib import Path
 
 from adderhw.errors import CostError
+from adderhw.toml_files import read_toml
 
 
 def read_description(name_or_path, what, folder, shipped):
@@ -19,11 +19,7 @@ def read_description(name_or_path, what, folder, shipped):
         file, where = Path(text), f"{what} {text}"
     else:
         raise CostError(f"{what}: found {text!r}, expected one of {', '.join(shipped)} or a .toml file")
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8")), where
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise CostError(f"{where}: cannot read: {reason}") from error
+    return read_toml(file, where, CostError), where
 
 
 def same_fields(fields, expected, where):

@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
+import onnx.inliner
 from onnx import TensorProto, helper, numpy_helper
 
 from adderhw.errors import ModelError
 from adderhw.foreign.proxies import proxy
-from adderhw.onnx_reader import ONNX_DOMAINS
+from adderhw.onnx_reader import ONNX_DOMAINS, array_of
 from adderhw.ops.base import DOMAIN
 
 MICROSOFT = "com.microsoft"
@@ -59,7 +60,9 @@ def foreign_graph(proto, name):
     """The ForeignGraph of a ModelProto; raises ModelError where a size stays unknown, naming the input or node."""
     model = inlined(proto)
     set_batch(model.graph)
-    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    if not model.graph.output:
+        raise ModelError("model: found no outputs, expected one at least")
+    constants = {tensor.name: array_of(tensor, empty=True) for tensor in model.graph.initializer}
     model.graph.ClearField("value_info")
     for value in model.graph.output:
         value.type.tensor_type.ClearField("shape")
@@ -71,6 +74,7 @@ def foreign_graph(proto, name):
         if not folded:
             break
     nodes = tuple(node for node in nodes if not set(node.outputs) <= constants.keys())
+    check_order(nodes, {*constants, *(value.name for value in model.graph.input)})
     shapes, dtypes = checked_types(nodes, known, constants)
     return ForeignGraph(
         name=model.graph.name or name,
@@ -82,6 +86,15 @@ def foreign_graph(proto, name):
         constants=constants,
         proto=proto,
     )
+
+
+def check_order(nodes, known):
+    """Raises ModelError for a node that reads what no node before it computes; known: names of inputs and constants."""
+    for node in nodes:
+        missing = [name for name in node.inputs if name and name not in known]
+        if missing:
+            node.fail(f"input {missing[0]!r}, which no node before it computes", "nodes in topological order")
+        known.update(node.outputs)
 
 
 def inlined(proto):
@@ -208,6 +221,8 @@ def checked_types(nodes, known, constants):
             if sizes is None:
                 node.fail(f"no shape for {name!r}", "sizes that ONNX shape inference finds (is the op a standard one?)")
             shapes[name] = sizes
+            if kind.elem_type not in TensorProto.DataType.values():
+                node.fail(f"element type {kind.elem_type} of {name!r}", "one of ONNX's")
             if kind.elem_type != TensorProto.UNDEFINED:
                 dtypes[name] = np.dtype(helper.tensor_dtype_to_np_dtype(kind.elem_type))
     return shapes, dtypes

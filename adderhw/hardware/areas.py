@@ -4,6 +4,7 @@ import json
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +14,7 @@ from adderhw.errors import AdderHwError
 from adderhw.hardware.elements import ADDER, ELEMENTS, MULTIPLY_ACCUMULATE, XNOR
 from adderhw.hardware.netlists import synthesise
 from adderhw.hardware.tools import run
+from adderhw.json_files import fits, read_json
 
 LIBRARIES = {
     "osu018": Path("/usr/share/qflow/tech/osu018/osu018_stdcells.lib"),
@@ -108,13 +110,17 @@ def load_table(name_or_path=DEFAULT_LIBRARY):
     text = str(name_or_path)
     if text not in LIBRARIES and not text.endswith(".json"):
         raise AdderHwError(f"area table: found {text!r}, expected one of {', '.join(LIBRARIES)} or a .json file")
-    file = resources.files("adderhw.hardware") / f"areas_{text}.json" if text in LIBRARIES else Path(text)
-    try:
-        table = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise AdderHwError(f"{file}: found {error}, expected a table of areas") from None
-    check_table(table, file)
+    if text in LIBRARIES:
+        return {**shipped_table(text), "name": text}
+    table = read_json(text, "a table of areas")
+    check_table(table, text)
     return {**table, "name": text}
+
+
+@cache
+def shipped_table(library):
+    """The table of a library that ships, read once; tests check it."""
+    return read_json(resources.files("adderhw.hardware") / f"areas_{library}.json", "a table of areas")
 
 
 def check_table(table, file):
@@ -125,10 +131,15 @@ def check_table(table, file):
         if not isinstance(table.get(field), str):
             raise AdderHwError(f"{file}: {field}: found {table.get(field)!r}, expected a text")
     names = [field.name for field in fields(Area)]
-    for number, row in enumerate(table.get("areas") or [None]):
+    rows = table.get("areas")
+    for number, row in enumerate(rows if isinstance(rows, list) and rows else [None]):
         if not isinstance(row, dict) or list(row) != names:
             raise AdderHwError(f"{file}: areas[{number}]: found {row!r}, expected the fields {', '.join(names)}")
-        if isinstance(row["area"], bool) or not isinstance(row["area"], int | float) or not 0 < row["area"] < math.inf:
+        for field in fields(Area):
+            if not fits(row[field.name], field.type):
+                found, kind = row[field.name], field.type.__name__
+                raise AdderHwError(f"{file}: areas[{number}].{field.name}: found {found!r}, expected a value of {kind}")
+        if not 0 < row["area"] < math.inf:
             raise AdderHwError(f"{file}: areas[{number}].area: found {row['area']!r}, expected a number above 0")
 
 

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from functools import cache
 from math import prod
 from pathlib import Path
 
@@ -61,8 +62,9 @@ def script_digest(script):
     return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
+@cache
 def environment():
-    """The Jinja environment of the templates: everything is escaped, every name must exist."""
+    """The Jinja environment of the templates, compiled once: everything is escaped, every name must exist."""
     environment = Environment(
         autoescape=True,
         loader=FileSystemLoader(TEMPLATES),

@@ -2,13 +2,14 @@
 
 import json
 from importlib.resources import files
-from pathlib import Path
 
 from adderhw.errors import AdderHwError
+from adderhw.json_files import fits, read_json
 from adderhw.report.document import SCHEMA
 
 SCHEMA_FILE = f"document-{SCHEMA}.schema.json"
 SQNR_SCHEMA = 1
+SQNR_SECTION = {"path": str, "float_model": str, "float_sha256": str, "data": str, "images": int}
 
 
 def json_schema():
@@ -21,7 +22,7 @@ def read_document(path):
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
 
-    document = _read_json(path)
+    document = read_json(path, "a JSON document")
     expected = f"a document of python -m adderhw.simulate --json, schema {SCHEMA}"
     if not isinstance(document, dict) or "schema" not in document or "totals" not in document:
         raise AdderHwError(f"{path}: found {_kind(document)}, expected {expected}")
@@ -32,8 +33,26 @@ def read_document(path):
     error = best_match(Draft202012Validator(json_schema()).iter_errors(document))
     if error is not None:
         where = ".".join(map(str, error.absolute_path)) or "the document"
-        raise AdderHwError(f"{path}: {where}: found {error.message}, expected {expected}")
+        raise AdderHwError(f"{path}: {where}: found {error.message[:200]}, expected {expected}")
+    _check_names(document, path)
     return document
+
+
+def _check_names(document, path):
+    """Raises AdderHwError where a section lacks what another one names, which no schema can say."""
+    tables, memory, accuracy = document["totals"]["energy_pj"], document["memory"], document["accuracy"]
+    sections = {"ratios": document["ratios"]}
+    sections |= {f"layers.{number}.energy_pj": each["energy_pj"] for number, each in enumerate(document["layers"])}
+    for where, section in sections.items():
+        missing = [table for table in tables if table not in section]
+        if missing:
+            raise AdderHwError(f"{path}: {where}: found no {missing[0]!r}, expected every table of totals.energy_pj")
+    own = document["network"]["name"]
+    if memory is not None and own not in memory["networks"]:
+        raise AdderHwError(f"{path}: memory.networks: found no {own!r}, expected the network of this run")
+    if accuracy is not None and not 0 < accuracy["count"] >= accuracy["correct"]:
+        found = f"{accuracy['correct']} of {accuracy['count']}"
+        raise AdderHwError(f"{path}: accuracy: found {found} images right, expected some of 1 at least")
 
 
 def read_earlier(path, *, data, tables):
@@ -65,7 +84,7 @@ def read_sqnr(path, model):
 
     model: this run's `model` section; the file must compare that very integer model. None: no noise, or no signal.
     """
-    found, expected = _read_json(path), "the JSON of python -m quant compare"
+    found, expected = read_json(path, "a JSON document"), "the JSON of python -m quant compare"
     try:
         stated, integer, reference = found["schema"], found["integer_model"], found["float_model"]
         ratios = {tensor["node"]: tensor["sqnr_db"] for tensor in found["tensors"]}
@@ -77,8 +96,11 @@ def read_sqnr(path, model):
             "images": found["data"]["count"],
         }
         digest = integer["sha256"]
+        whole = fits(section, SQNR_SECTION) and fits(digest, str) and fits(list(ratios.values()), [(float, None)])
     except (KeyError, TypeError):
-        raise AdderHwError(f"{path}: found {_kind(found)}, expected {expected}") from None
+        whole = False
+    if not whole:
+        raise AdderHwError(f"{path}: found {_kind(found)}, expected {expected}")
     if stated != SQNR_SCHEMA:
         raise AdderHwError(f"{path}: found schema {stated!r}, expected {SQNR_SCHEMA} of {expected}")
     if digest != model["sha256"]:
@@ -87,15 +109,6 @@ def read_sqnr(path, model):
             f"expected one of {model['path']} (sha256 {model['sha256'][:12]}…)"
         )
     return section, ratios
-
-
-def _read_json(path):
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise AdderHwError(f"{path}: cannot read: {error.strerror or error}") from None
-    except ValueError as error:
-        raise AdderHwError(f"{path}: found no JSON ({error}), expected a JSON document") from None
 
 
 def _kind(found):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper, save
+from onnx import TensorProto, helper, load, numpy_helper, save
 
 from adderhw.cost.cnn_weights import cnn_weights, rounded
 from adderhw.cost.operands import Operands
@@ -58,4 +58,13 @@ def test_a_file_of_another_topology_is_refused(tmp_path):
         cnn_weights(path, LAYERS)
     path = saved(tmp_path / "cnn.onnx", CONV[:1], LINEAR)
     with pytest.raises(ModelError, match=r"found a weight of shape \[1, 2, 1, 1\], expected \[2, 2, 1, 1\] as in conv"):
+        cnn_weights(path, LAYERS)
+
+
+def test_a_weight_whose_bytes_do_not_fit_is_refused(tmp_path):
+    path = saved(tmp_path / "cnn.onnx", CONV, LINEAR)
+    model = load(path)
+    model.graph.initializer[0].dims[0] = 9
+    save(model, path)
+    with pytest.raises(ModelError, match=r"cnn\.onnx: tensor 'w0': found unreadable data"):
         cnn_weights(path, LAYERS)

@@ -28,9 +28,9 @@ def one_op(op, shape, *, constants=None, outputs=1, domain="", **attributes):
     return model_of([node], {"x": shape}, {"y": None}, constants)
 
 
-def float_cnn():
+def float_cnn(rng=RNG):
     """conv 3→4 with bias, BN, ReLU, residual Add, max pool, conv 4→8 stride 2, average pool, Gemm; a dynamic batch."""
-    real = lambda *shape: RNG.standard_normal(shape).astype(np.float32)  # noqa: E731
+    real = lambda *shape: rng.standard_normal(shape).astype(np.float32)  # noqa: E731
     nodes = [
         helper.make_node("Conv", ["x", "w0", "b0"], ["c0"], "stem", kernel_shape=[3, 3], pads=[1] * 4),
         helper.make_node("Relu", ["c0"], ["r0"], "relu0"),

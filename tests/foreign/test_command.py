@@ -1,11 +1,14 @@
 """The command on models of other tools: what was done is said in text and JSON, and mistakes are one line."""
 
 import json
+import subprocess
+import sys
 from html import unescape
 
 import numpy as np
 import onnx
 import pytest
+from onnx import helper
 
 from tests.cost.test_command import call
 from tests.foreign.models import float_cnn, one_op, plain_cnn, quantised
@@ -75,3 +78,16 @@ def test_an_op_without_a_cost_is_one_line(monkeypatch, capsys, tmp_path):
     assert (code, out) == (2, "")
     assert "node 'n' (ConvTranspose): found op ai.onnx::ConvTranspose, which has no cost here, expected one of" in err
     assert err.count("\n") == 1
+
+
+def test_a_model_with_functions_of_its_own_is_tallied_by_a_fresh_process(tmp_path):
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("mine", 1)]
+    body = [helper.make_node("Relu", ["a"], ["b"]), helper.make_node("Neg", ["b"], ["c"])]
+    proto = one_op("Both", [1, 3, 4, 4], domain="mine")
+    proto.functions.append(helper.make_function("mine", "Both", ["a"], ["c"], body, opsets[:1]))
+    proto.opset_import.append(opsets[1])
+    onnx.save(proto, tmp_path / "m.onnx")
+    command = [sys.executable, "-m", "adderhw.simulate", "m.onnx", "--json", "r.json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert [layer["op"] for layer in json.loads((tmp_path / "r.json").read_text())["layers"]] == ["Relu", "Neg"]

@@ -67,3 +67,34 @@ def test_ops_of_onnxruntimes_own_domain_have_shapes():
         [node], {"x": ["N", 2, 4, 4]}, {"y": None}, constants, dtype=TensorProto.UINT8, out_dtype=TensorProto.UINT8
     )
     assert foreign_graph(proto, "m").shapes["y"] == (1, 2, 4, 4)
+
+
+def test_a_model_without_outputs_is_refused():
+    proto = float_cnn()
+    del proto.graph.output[:]
+    with pytest.raises(ModelError, match="model: found no outputs, expected one at least"):
+        foreign_graph(proto, "m")
+
+
+def test_a_constant_whose_bytes_do_not_fit_is_named():
+    proto = float_cnn()
+    proto.graph.initializer[0].dims[0] = 7
+    with pytest.raises(ModelError, match="tensor 'w0': found unreadable data"):
+        foreign_graph(proto, "m")
+
+
+def test_a_node_before_what_it_reads_is_named():
+    proto = float_cnn()
+    nodes = list(proto.graph.node)
+    del proto.graph.node[:]
+    proto.graph.node.extend([*nodes[:2], nodes[3], nodes[2], *nodes[4:]])
+    message = r"node 'norm' \(BatchNormalization\): found input 'c1', which no node before it computes"
+    with pytest.raises(ModelError, match=message):
+        foreign_graph(proto, "m")
+
+
+def test_an_element_type_that_does_not_exist_is_named():
+    proto = one_op("Relu", [1, 3])
+    proto.graph.input[0].type.tensor_type.elem_type = 99
+    with pytest.raises(ModelError, match=r"node 'n' \(Relu\): found element type 99 of 'x', expected one of ONNX's"):
+        foreign_graph(proto, "m")

@@ -9,6 +9,7 @@ more than one line, half-written output, or a write outside its folder. Such fil
 
 import argparse
 import json
+import os
 import queue
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from tests.fuzz.worker import mutated
 
-FILES_PER_PROCESS = 2000
+FILES_PER_PROCESS = 10_000
 START_SECONDS = 600
 """Until the first file: on a cold cache, kernels are compiled."""
 
@@ -36,7 +37,7 @@ class Worker:
         arguments = map(str, (self.options.seed, self.next, last, self.step, self.options.memory))
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.fuzz.worker", *arguments],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         self.lines, self.under_way, self.patience = queue.Queue(), None, START_SECONDS
         threading.Thread(target=self.hear, args=(self.process, self.lines), daemon=True).start()

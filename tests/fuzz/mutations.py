@@ -1,4 +1,7 @@
-"""Broken copies of a file: bytes changed blindly, or one field of an ONNX model changed where a reader will meet it."""
+"""Broken copies of a file: bytes changed blindly, or one field or value changed where a reader will meet it."""
+
+import json
+import re
 
 import numpy as np
 import onnx
@@ -23,7 +26,17 @@ TOKENS = (
     b"=",
     b"[[",
     b"'",
+    b"[" * 20_000,
+    b"a." * 20_000,
 )
+VALUES = (
+    None, True, False, 0, 1, -1, 2, 17, 10**6, 2**63, -(2**63), 10**30, 0.5, -0.0, 1e308, float("nan"), float("inf"),
+    "", "x", "../x", "é", "\x00", "<script>alert(1)</script>", "[red]", "9" * 5000, [], {}, [[]], [None], [0], {"": 0},
+)  # fmt: skip
+WORDS = (
+    "1", "-1", "0", "1e308", "nan", "inf", "-inf", "9" * 400, "true", '""', '"x"', '"../x"', '"none"', "[]", "[1]",
+    '["x"]', "{}", "{x = 1}", "1979-05-27", '"\\u0000"', "[8, 8]", "[2, 3, 4, 5, 6, 7, 8, 9, 10]",
+)  # fmt: skip
 
 
 def mutate_bytes(rng, data):
@@ -81,6 +94,62 @@ def swap_lines(rng, data):
 
 
 BYTE_CHANGES = (flip, flip, cut, insert, overwrite, repeat, swap_lines)
+
+
+def mutate_fields(rng, data):
+    """A TOML file after one to three values were replaced, or lines moved."""
+    lines = data.decode().split("\n")
+    at = [i for i, line in enumerate(lines) if re.search(r"=\s*\S", line)]
+    for _ in range(int(rng.integers(1, 4))):
+        i, kind = at[rng.integers(len(at))], rng.integers(4)
+        if kind == 0:
+            lines[i], lines[at[0]] = lines[at[0]], lines[i]
+        elif kind == 1:
+            lines[i] = ""
+        else:
+            lines[i] = re.sub(r"=.*", lambda _: f"= {WORDS[rng.integers(len(WORDS))]}", lines[i])
+    return "\n".join(lines).encode()
+
+
+def mutate_json_lines(rng, data):
+    """A file of JSON lines, of which one was changed, left out, cut or repeated."""
+    lines = data.splitlines(keepends=True)
+    at = int(rng.integers(len(lines)))
+    kind = rng.integers(8)
+    if kind == 0:
+        del lines[at]
+    elif kind == 1:
+        lines[at] = lines[at][: int(rng.integers(len(lines[at])))]
+    elif kind == 2:
+        lines.insert(int(rng.integers(len(lines))), lines[at])
+    else:
+        lines[at] = mutate_json(rng, lines[at]) + b"\n"
+    return b"".join(lines)
+
+
+def mutate_json(rng, data):
+    """A JSON file after one to three values were replaced, or keys or items went or came."""
+    found = json.loads(data)
+    for _ in range(int(rng.integers(1, 4))):
+        found = change_value(rng, found)
+    return json.dumps(found).encode()
+
+
+def change_value(rng, value):
+    """`value` with something in it changed, or another value in its place."""
+    if not isinstance(value, (dict, list)) or not value or rng.integers(10) == 0:
+        return VALUES[rng.integers(len(VALUES))]
+    keys = list(value) if isinstance(value, dict) else range(len(value))
+    key, kind = keys[rng.integers(len(keys))], rng.integers(12)
+    if kind == 0:
+        del value[key]
+    elif kind == 1 and isinstance(value, dict):
+        value["<b>new</b>"] = value.pop(key)
+    elif kind == 1:
+        value.append(value[key])
+    else:
+        value[key] = change_value(rng, value[key])
+    return value
 
 
 def mutate_model(rng, data):

@@ -1,25 +1,24 @@
-"""What is fuzzed: whole valid files of every kind that the project reads, and the command that reads each."""
+"""What is fuzzed: each kind of file that the project reads, and the command that reads it."""
 
 import gzip
-import io
-import struct
-import sys
+import os
 from collections.abc import Callable
-from importlib.resources import files
 from typing import NamedTuple
+from zlib import crc32
 
 import numpy as np
-import onnx
 
-from tests import models
-from tests.fuzz.mutations import mutate_bytes, mutate_model
+from tests.fuzz import seeds
+from tests.fuzz.hostile import OUTSIDE, move_outside, nest, prolong
+from tests.fuzz.mutations import mutate_bytes, mutate_fields, mutate_json, mutate_json_lines, mutate_model
+from tests.fuzz.seeds import command, mixed, place, place_images, sweep
 
 
 class Target(NamedTuple):
     """One kind of file. share: of all mutated files, in percent. name: of the mutated file.
 
-    seeds(): valid files' bytes; mutations: functions (rng, bytes) → bytes; run(path, folder): reads the file at `path`,
-    writes what it writes into `folder`, and ends in SystemExit or AdderHwError, or returns.
+    seeds(): valid files' bytes; mutations: functions (rng, bytes) → bytes; run(path, folder): reads the file at `path`
+    in `folder`, writes its outputs into folder/out, and ends in SystemExit or AdderHwError, or returns.
     """
 
     share: int
@@ -29,72 +28,136 @@ class Target(NamedTuple):
     run: Callable
 
 
-def command(main, *arguments):
-    """Runs a command line's main() in this process with these arguments."""
-    sys.argv = ["fuzz", *map(str, arguments)]
-    main()
-
-
-def outputs(folder):
-    return [
-        "--report",
-        folder / "r.html",
-        "--json",
-        folder / "r.json",
-        "--csv",
-        folder / "r.csv",
-        "--trace",
-        folder / "t",
-    ]
-
-
 def simulate(path, folder):
-    """The simulator on a model, with every kind of output."""
+    """The simulator on a model, with one kind of output or two."""
     from adderhw.cli import main
 
-    command(main, path, "--data", images(folder), "--threads", "1", *outputs(folder))
+    data, out = path.read_bytes(), folder / "out"
+    ways = (["--json", out / "r.json"], ["--report", out / "r.html"], ["--csv", out / "r.csv", "--trace", out / "t"])
+    options = ["--energy", "horowitz45", *one_of(ways, data)]
+    command(main, path, "--data", place_images(folder), "--threads", 1, *options)
 
 
-def simulate_with(option):
+def one_of(ways, data):
+    """One of the ways in which a command may read a file of these bytes."""
+    return ways[crc32(data) % len(ways)]
+
+
+def simulate_with(option, *, model=seeds.valid_models, outputs=("--json", "r.json")):
     """The simulator on a valid model with the mutated file as `option`."""
 
     def run(path, folder):
         from adderhw.cli import main
 
-        model = folder / "model.onnx"
-        model.write_bytes(valid_models()[0])
-        data = [] if option == "--data" else ["--data", images(folder)]
-        command(main, model, *data, option, path, "--threads", "1", "--json", folder / "r.json")
+        place(folder)
+        (folder / "model.onnx").write_bytes(model()[0])
+        data = [] if option == "--data" else ["--data", folder / "images.npz"]
+        kind, name = outputs
+        table = [] if option == "--energy" else ["--energy", "horowitz45"]
+        wanted = (kind, folder / "out" / name)
+        command(main, folder / "model.onnx", *data, *table, option, path, "--threads", 1, *wanted)
 
     return run
 
 
-def images(folder):
-    """Path of a file with two images of 8×8."""
-    path = folder / "images.npy"
-    np.save(path, np.random.default_rng(0).random((2, 1, 8, 8), np.float32))
-    return path
+def tally(path, folder):
+    """The simulator on a model of other tools, by one of the ways in which it takes one."""
+    from adderhw.cli import main
+
+    images = folder / "images.npy"
+    np.save(images, np.random.default_rng(0).random((2, 3, 8, 8), np.float32))
+    ways = (["--data", images, "--threads", 1], ["--data", images], ["--as", "adder"], ["--as", "bnn", "--bits", 4])
+    outputs = ["--json", folder / "out" / "r.json"]
+    command(main, path, *one_of(ways, path.read_bytes()), "--energy", "horowitz45", *outputs)
 
 
-def quantise(path, folder):
+def quantise(path, folder, *options):
     """Quantisation of a float model."""
     from quant.__main__ import main
 
-    command(main, path, "--calibrate", images(folder), "--samples", "2", "-o", folder / "int.onnx")
+    command(main, path, "--calibrate", place_images(folder), "--samples", 2, "-o", folder / "out" / "i.onnx", *options)
+
+
+def quantise_by_widths(path, folder):
+    """Quantisation of a valid float model to the widths in the mutated file."""
+    place(folder)
+    quantise(folder / "float.onnx", folder, "--widths", path)
+
+
+def compare_models(path, folder):
+    """A comparison of a float and an integer model, of which the mutated file is one."""
+    from quant.__main__ import main
+
+    out, mutated = folder / "out", path.read_bytes()
+    place(folder)
+    path.write_bytes(mutated)
+    outputs = ["--json", out / "r.json", "--csv", out / "r.csv"]
+    models = folder / "float.onnx", folder / "integer.onnx"
+    command(main, "compare", *models, "--data", folder / "images.npz", *outputs)
+
+
+def compare_documents(path, folder):
+    """A valid document and the mutated one side by side."""
+    from adderhw.compare import main
+
+    (folder / "valid.json").write_bytes(seeds.documents()[0])
+    out = folder / "out"
+    ways = (["--markdown", out / "r.md", "--layers"], ["--csv", out / "r.csv"], ["--html", out / "r.html"])
+    command(main, folder / "valid.json", path, *one_of(ways, path.read_bytes()))
+
+
+def sweep_by(path, folder):
+    """A sweep whose configuration is the mutated file."""
+    place(folder)
+    sweep(path, folder / "store.jsonl")
+
+
+def sweep_from(path, folder):
+    """A sweep that goes on from the mutated store."""
+    place(folder)
+    (folder / "sweep.toml").write_text(seeds.SWEEP)
+    sweep(folder / "sweep.toml", path)
+
+
+def search_from(path, folder):
+    """A search for mixed widths that goes on from the mutated store."""
+    place(folder)
+    mixed(folder, "--json", "out/r.json")
+
+
+def read_beside_secrets(path, folder):
+    """The simulator on a model whose tensors lie in other files; raises where it took one from outside its folder."""
+    from adderhw.onnx_reader import load_proto
+
+    inside = folder / "inside"
+    inside.mkdir()
+    path = path.rename(inside / path.name)
+    (folder / "secret.bin").write_bytes(OUTSIDE)
+    (inside / "inside.bin").write_bytes(bytes(len(OUTSIDE)))
+    (inside / "link.bin").symlink_to("../secret.bin")
+    (inside / "linked").symlink_to("..")
+    os.mkfifo(inside / "pipe")
+    if OUTSIDE[:16] in load_proto(path).SerializeToString():
+        raise RuntimeError("a file outside the model's folder was read")
+    simulate(path, folder)
 
 
 def export(path, folder):
-    """Export of a checkpoint."""
+    """Export of a checkpoint; fifteen of sixteen are only loaded, for torch takes 2 s to trace one that can be."""
     from export.__main__ import main
+    from training.checkpoint import load_network
 
-    command(main, path, "-o", folder / "float.onnx")
+    if crc32(path.read_bytes()) % 16:
+        load_network(path)
+        return
+    command(main, path, "-o", folder / "out" / "float.onnx")
 
 
 def convert(path, folder):
     """Conversion of a state dictionary of another project."""
     from training.convert import main
 
-    command(main, path, "-o", folder / "converted.pt")
+    command(main, path, "-o", folder / "out" / "converted.pt")
 
 
 def load_data(name, place):
@@ -107,116 +170,76 @@ def load_data(name, place):
         target.parent.mkdir(parents=True)
         path.rename(target)
         if name == "mnist":
-            (target.parent / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(np.arange(3, dtype=np.uint8))))
+            labels = gzip.compress(seeds.idx(np.arange(3, dtype=np.uint8)))
+            (target.parent / "t10k-labels-idx1-ubyte.gz").write_bytes(labels)
         datasets.load(name, "test", root=str(folder))
 
     return run
 
 
-def valid_models():
-    """Integer models in bytes: the tests' digits network, and the same with narrower activations."""
-    return [models.digits_model().SerializeToString()]
-
-
-def float_models():
-    """A float model with an adder convolution, a batch norm, a ReLU, a pool and a linear layer."""
-    rng = np.random.default_rng(0)
-    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
-    nodes = [
-        helper.make_node("AdderConv", ["x", "w"], ["s"], "adder", domain="adderhw", kernel_shape=[3, 3], pads=[1] * 4),
-        helper.make_node("BatchNormalization", ["s", "one", "one", "mean", "one"], ["n"], "norm"),
-        helper.make_node("Relu", ["n"], ["r"], "relu"),
-        helper.make_node("GlobalAveragePool", ["r"], ["p"], "pool"),
-        helper.make_node("Flatten", ["p"], ["f"], "flatten"),
-        helper.make_node("Gemm", ["f", "v", "b"], ["y"], "linear", transB=1),
-    ]
-    parameters = {
-        "w": rng.normal(size=(2, 1, 3, 3)),
-        "one": np.ones(2),
-        "mean": np.full(2, -9.0),
-        "v": rng.normal(size=(10, 2)),
-        "b": rng.normal(size=10),
-    }
-    initializers = [onnx.numpy_helper.from_array(value.astype(np.float32), name) for name, value in parameters.items()]
-    ends = [helper.make_tensor_value_info(*each) for each in (("x", kind, ["N", 1, 8, 8]), ("y", kind, ["N", 10]))]
-    graph = helper.make_graph(nodes, "float", ends[:1], ends[1:], initializers)
-    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("adderhw", 1)]
-    return [helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString()]
-
-
-def shipped(*names):
-    """The text files of adderhw.cost in a folder, as bytes."""
-
-    def read():
-        return [files("adderhw.cost").joinpath(name).read_bytes() for name in names]
-
-    return read
-
-
-def idx(array):
-    """An IDX file of bytes."""
-    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
-
-
-def idx_images():
-    """Three images of 28×28 in IDX, compressed and not."""
-    data = idx(np.random.default_rng(0).integers(0, 256, (3, 28, 28), np.uint8))
-    return [data, gzip.compress(data, mtime=0)]
-
-
-def cifar():
-    """Two records of CIFAR-10's binary version."""
-    rng = np.random.default_rng(0)
-    return [b"".join(bytes([label]) + rng.bytes(3072) for label in (3, 9))]
-
-
-def array_files():
-    """Images and labels as .npy and .npz."""
-    x, y = np.random.default_rng(0).random((2, 1, 8, 8), np.float32), np.arange(2)
-    plain, both = io.BytesIO(), io.BytesIO()
-    np.save(plain, x)
-    np.savez(both, x=x, y=y)
-    return [plain.getvalue(), both.getvalue()]
-
-
-def checkpoints():
-    """A best.pt of the digits network with random weights."""
-    import torch
-
-    from training import networks
-
-    torch.manual_seed(0)
-    description = {"name": "digits_resnet", "kind": "ann", "classes": 10, "in_channels": 1}
-    options = {key: description[key] for key in ("classes", "in_channels")}
-    content = {
-        "format": "adderhw-checkpoint",
-        "version": 1,
-        "network": description,
-        "input_shape": [1, 8, 8],
-        "preprocess": {"dataset": "digits", "mean": [0.0], "std": [16.0]},
-        "state_dict": networks.build("digits_resnet", "ann", **options).state_dict(),
-        "training": {},
-        "metrics": {},
-    }
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    return [buffer.getvalue()]
-
-
 ONNX = (mutate_bytes, mutate_model, mutate_model, mutate_model)
 BYTES = (mutate_bytes,)
+TOML = (mutate_bytes, mutate_fields)
+JSON = (mutate_bytes, mutate_json, mutate_json, mutate_json)
+JSON_LINES = (mutate_bytes, mutate_json_lines, mutate_json_lines)
 TARGETS = {
-    "model": Target(40, "model.onnx", valid_models, ONNX, simulate),
-    "float model": Target(10, "float.onnx", float_models, ONNX, quantise),
+    "model": Target(24, "model.onnx", seeds.valid_models, ONNX, simulate),
+    "float model": Target(8, "float.onnx", seeds.float_models, ONNX, quantise),
+    "foreign model": Target(10, "foreign.onnx", seeds.foreign_models, ONNX, tally),
+    "long model": Target(1, "long.onnx", seeds.foreign_models, (prolong, nest), tally),
+    "long float model": Target(1, "long.onnx", seeds.float_models, (prolong, nest), quantise),
+    "external data": Target(4, "model.onnx", seeds.valid_models, (move_outside,), read_beside_secrets),
+    "CNN's weights": Target(2, "cnn.onnx", seeds.cnns, ONNX, simulate_with("--cnn", model=seeds.integer_models)),
+    "compared float": Target(2, "float.onnx", seeds.float_models, ONNX, compare_models),
+    "compared integer": Target(3, "integer.onnx", seeds.integer_models, ONNX, compare_models),
     "energy table": Target(
-        15, "table.toml", shipped("tables/horowitz45.toml", "tables/qtools45.toml"), BYTES, simulate_with("--energy")
+        6,
+        "table.toml",
+        seeds.shipped("adderhw.cost", "tables/horowitz45.toml", "tables/qtools45.toml"),
+        TOML,
+        simulate_with("--energy"),
     ),
     "accelerator": Target(
-        10, "machine.toml", shipped("accelerators/eyeriss_like.toml"), BYTES, simulate_with("--accelerator")
+        5,
+        "machine.toml",
+        seeds.shipped("adderhw.cost", "accelerators/eyeriss_like.toml"),
+        TOML,
+        simulate_with("--accelerator"),
     ),
-    "array file": Target(10, "x.npz", array_files, BYTES, simulate_with("--data")),
-    "idx": Target(5, "images", idx_images, BYTES, load_data("mnist", "mnist/t10k-images-idx3-ubyte.gz")),
-    "cifar": Target(5, "test_batch.bin", cifar, BYTES, load_data("cifar10", "cifar-10-batches-bin/test_batch.bin")),
-    "checkpoint": Target(3, "best.pt", checkpoints, BYTES, export),
-    "state dictionary": Target(2, "state.pt", checkpoints, BYTES, convert),
+    "area table": Target(
+        2,
+        "areas.json",
+        seeds.shipped("adderhw.hardware", "areas_osu018.json"),
+        JSON,
+        simulate_with("--area", outputs=("--report", "r.html")),
+    ),
+    "document": Target(5, "run.json", seeds.documents, JSON, compare_documents),
+    "earlier document": Target(
+        2,
+        "run.json",
+        seeds.documents,
+        JSON,
+        simulate_with("--earlier", model=seeds.integer_models, outputs=("--report", "r.html")),
+    ),
+    "comparison": Target(
+        2,
+        "sqnr.json",
+        seeds.comparisons,
+        JSON,
+        simulate_with("--sqnr", model=seeds.integer_models, outputs=("--report", "r.html")),
+    ),
+    "widths": Target(2, "widths.json", seeds.widths, JSON, quantise_by_widths),
+    "sweep": Target(4, "sweep.toml", seeds.sweep_configurations, TOML, sweep_by),
+    "sweep store": Target(2, "store.jsonl", seeds.sweep_stores, JSON_LINES, sweep_from),
+    "mixed store": Target(2, "store.jsonl", seeds.mixed_stores, JSON_LINES, search_from),
+    "array file": Target(4, "x.npz", seeds.array_files, BYTES, simulate_with("--data")),
+    "idx": Target(3, "images", seeds.idx_images, BYTES, load_data("mnist", "mnist/t10k-images-idx3-ubyte.gz")),
+    "cifar": Target(
+        2, "test_batch.bin", seeds.cifar, BYTES, load_data("cifar10", "cifar-10-batches-bin/test_batch.bin")
+    ),
+    "cifar pickle": Target(
+        2, "test_batch", seeds.cifar_pickles, BYTES, load_data("cifar10", "cifar-10-batches-py/test_batch")
+    ),
+    "checkpoint": Target(1, "best.pt", seeds.checkpoints, BYTES, export),
+    "state dictionary": Target(1, "state.pt", seeds.checkpoints, BYTES, convert),
 }

@@ -9,7 +9,8 @@ import pytest
 
 from tests.fuzz import worker
 from tests.fuzz.mutations import mutate_bytes, mutate_model
-from tests.fuzz.targets import BYTES, Target, valid_models
+from tests.fuzz.seeds import valid_models
+from tests.fuzz.targets import BYTES, Target
 
 
 @pytest.mark.slow
@@ -47,7 +48,7 @@ def ends(code=2, out="", err=""):
 
 
 def leaves_a_file(path, folder):
-    (folder / "half.json").write_text("{")
+    (folder / "out" / "half.json").write_text("{")
     print("error: no", file=sys.stderr)
     raise SystemExit(2)
 

@@ -13,6 +13,7 @@ from adderhw.hardware.areas import (
     HEADROOMS,
     LIBRARIES,
     area_of,
+    check_table,
     find_liberty,
     load_table,
     measure,
@@ -88,6 +89,7 @@ def test_a_library_that_is_missing_is_one_line(tmp_path):
         ({"schema": 1}, "found no schema 2"),
         ({"tool": None}, "tool: found None, expected a text"),
         ({"areas": []}, r"areas\[0\]: found None, expected the fields element, module, parameters"),
+        ({"areas": 7}, r"areas\[0\]: found None, expected the fields"),
         ({"areas": [{"area": 3}]}, r"areas\[0\]: found {'area': 3}, expected the fields"),
     ],
 )
@@ -144,3 +146,17 @@ def test_depth_counts_the_gates_between_registers():
 
     chain = [cell("INVX1", [1], [2]), cell("INVX1", [2], [3]), cell("DFFPOSX1", [3], [1])]
     assert logic_depth(chain) == 2
+
+
+@pytest.mark.parametrize(("field", "value"), [("bits", "8"), ("element", None), ("area", True), ("parameters", [])])
+def test_a_value_of_another_kind_is_one_line(field, value, tmp_path):
+    table = load_table()
+    path = tmp_path / "mine.json"
+    path.write_text(table_text({**table, "areas": [table["areas"][0] | {field: value}]}))
+    with pytest.raises(AdderHwError, match=rf"areas\[0\]\.{field}: found .*, expected a value of"):
+        load_table(path)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_the_tables_that_ship_are_whole(library):
+    check_table(load_table(library), library)

@@ -107,3 +107,44 @@ def test_a_file_that_is_no_model_is_an_error(tmp_path):
     path.write_bytes(b"\x00\x01not a model")
     with pytest.raises(ModelError, match=r"broken\.onnx: found"):
         read_float_graph(path)
+
+
+def test_more_nodes_than_calibration_takes_are_refused():
+    model = Network().model("image")
+    model.graph.node.extend(helper.make_node("Relu", ["image"], [f"t{i}"]) for i in range(5001))
+    with pytest.raises(ModelError, match="model: found 5,001 nodes, expected at most 5,000 to quantise"):
+        read_float_graph(model)
+
+
+@pytest.mark.parametrize("change", [lambda node: node.ClearField("attribute"), lambda node: node.ClearField("output")])
+def test_a_constant_without_a_value_or_a_name_is_refused(change):
+    node = helper.make_node("Constant", [], ["c"], "stray", value_float=1.0)
+    change(node)
+    model = one_node("Relu")
+    model.graph.node.append(node)
+    with pytest.raises(ModelError, match=r"node 'stray' \(Constant\): found attributes"):
+        read_float_graph(model)
+
+
+def test_an_adder_op_is_this_toolkits_whatever_its_function_in_the_file_computes():
+    model = adder_network()
+    (function,) = (each for each in model.functions if each.name == "AdderConv")
+    whole = function.SerializeToString()
+    function.node[0].op_type = "Neg"
+    assert [each.SerializeToString() for each in read_float_graph(model).proto.functions].count(whole) == 1
+
+
+@pytest.mark.parametrize(("change", "found"), [("Neg", "another"), (None, "no")])
+def test_a_function_of_another_opset_is_this_toolkits_or_refused(change, found):
+    model = adder_network()
+    (opset,) = (each for each in model.opset_import if each.domain == "")
+    opset.version = 20
+    assert read_float_graph(model).nodes
+    (function,) = (each for each in model.functions if each.name == "AdderConv")
+    if change:
+        function.node[0].op_type = change
+    else:
+        model.functions.remove(function)
+    message = rf"op adderhw::AdderConv: found {found} function in a model of opset \[20\], expected its function"
+    with pytest.raises(ModelError, match=message):
+        read_float_graph(model)

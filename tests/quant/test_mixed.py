@@ -1,9 +1,11 @@
 """The search over mixed widths: what it finds, that a killed one goes on as if it had not been, and its energies."""
 
+import json
 from itertools import product
 
 import pytest
 
+from adderhw.errors import AdderHwError
 from quant.mixed import Search, Target, best, front
 from quant.mixed_bench import Point
 from quant.mixed_store import Store
@@ -156,3 +158,33 @@ def test_search_works_without_labels(tmp_path):
     chosen = search(tmp_path / "s.jsonl", model).run(Target(energy=27.0))
     assert chosen.correct is None
     assert chosen.energy <= 27.0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"energy": [1]}, "expected a point of this search"),
+        ({"energy": 0}, "expected a point of this search"),
+        ({"widths": [2, 2]}, "expected a point of this search"),
+        ({"widths": [2, 2, 2, 99]}, "expected a point of this search"),
+        ({"correct": IMAGES + 1}, "expected a point of this search"),
+        ({"correct": None}, "expected images right in every point or in none"),
+        ({"more": 1}, "expected a point of this search"),
+    ],
+)
+def test_a_record_that_is_no_point_is_one_line(change, words, tmp_path):
+    path = tmp_path / "s.jsonl"
+    search(path, Model()).run(Target(energy=25.0))
+    header, ranges, *points = map(json.loads, path.read_text().splitlines())
+    points[-1] |= change
+    path.write_text("".join(f"{json.dumps(each)}\n" for each in (header, ranges, *points)))
+    with pytest.raises(AdderHwError, match=rf"s\.jsonl: found record .*, {words}"):
+        search(path, Model())
+
+
+@pytest.mark.parametrize("rows", [7, [["a", 2, 0.0]], [["a", 2, 1.0, 0.5]], [["a", "2", 0.0, 1.0]], [[2, 2, 0.0, 1.0]]])
+def test_ranges_that_are_none_are_one_line(rows, tmp_path):
+    path = tmp_path / "s.jsonl"
+    Store(path, {"schema": 1}).append({"ranges": rows})
+    with pytest.raises(AdderHwError, match="expected a list of tensor, bits, low and high"):
+        search(path, Model())

@@ -195,3 +195,16 @@ def test_a_wrong_call_is_one_line_and_code_2(swept, options, words, tmp_path, mo
     assert words in err
     assert len(err.splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"point": 7}, {"point": {"bits": 8}}, {"prices": "x"}, {"count": 0}, {"correct": 99}, {"memory": {}}, {"more": 1}],
+)
+def test_a_record_that_is_no_point_is_one_line(change, swept, tmp_path):
+    sweep, job, path, records = swept
+    (tmp_path / "s.jsonl").write_bytes(path.read_bytes())
+    store = Store(tmp_path / "s.jsonl", header_of(sweep, job))
+    store.append({**records[0], **change})
+    with pytest.raises(AdderHwError, match=r"s\.jsonl: found record .*, expected a point of a sweep"):
+        run(sweep, job, store)

@@ -46,10 +46,14 @@ def test_a_document_comes_back_as_it_was_written(tmp_path):
     assert read_document(saved(tmp_path / "a.json", made)) == made
 
 
-def broken(change):
-    made = copy.deepcopy(document())
+def broken(change, make=document):
+    made = copy.deepcopy(make())
     change(made)
     return made
+
+
+def full_broken(change):
+    return broken(change, full_document)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +66,13 @@ def broken(change):
         (broken(lambda made: made["totals"].pop("paper")), "totals: found 'paper' is a required property"),
         (broken(lambda made: made["layers"][1].update(taps="9")), "layers.1.taps: found '9' is not of type"),
         (broken(lambda made: made["layers"][1].update(taps=-9)), "layers.1.taps: found -9 is less than"),
+        (broken(lambda made: made["ratios"].pop("horowitz45")), "ratios: found no 'horowitz45', expected every table"),
+        (
+            broken(lambda made: made["layers"][1]["energy_pj"].pop("qtools45")),
+            "layers.1.energy_pj: found no 'qtools45'",
+        ),
+        (broken(lambda made: made["accuracy"].update(count=0)), "accuracy: found 190 of 0 images right"),
+        (full_broken(lambda made: made["network"].update(name="x")), "memory.networks: found no 'x', expected the"),
     ],
 )
 def test_other_documents_are_refused_in_one_line(found, words, tmp_path):
@@ -124,6 +135,9 @@ def test_noise_is_read_by_layer(tmp_path):
 @pytest.mark.parametrize(
     ("found", "words"),
     [
+        (comparison(integer_model={"path": "b.onnx", "sha256": 0.5}), "found a JSON object of schema, integer_model"),
+        (comparison(data={"name": "digits", "count": "8"}), "expected the JSON of python -m quant compare"),
+        (comparison(tensors=[{"node": "stem", "sqnr_db": "31"}]), "expected the JSON of python -m quant compare"),
         (comparison(schema=2), "found schema 2, expected 1"),
         (comparison(integer_model={"path": "b.onnx", "sha256": "9" * 64}), "found a comparison of b.onnx"),
         ({"schema": 3}, "found a JSON object of schema, expected the JSON of python -m quant compare"),
