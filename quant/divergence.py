@@ -21,9 +21,12 @@ def divergences(expected, found):
 
 
 def kullback_leibler(expected, found):
-    """float64 (N,): Σ p·(ln p − ln q) in nats with p = softmax(expected), q = softmax(found), both (N, classes)."""
+    """float64 (N,): Σ p·(ln p − ln q) in nats with p = softmax(expected), q = softmax(found), both (N, classes).
+
+    It is never negative; where rounding makes it so, by some 1e-39, it is 0.
+    """
     p, q = log_softmax(expected), log_softmax(found)
-    return (np.exp(p) * (p - q)).sum(axis=1)
+    return np.maximum((np.exp(p) * (p - q)).sum(axis=1), 0.0)
 
 
 def log_softmax(logits):
