@@ -209,7 +209,8 @@ def _as_float(bits):
                 paper=_mac_paper(layer),
             )  # fmt: skip
         if layer.op in (*REQUANTISING, *ADDITIONS):
-            return replace(layer, events=Tally({event("fadd", bits): layer.outputs}) if layer.events else Tally())
+            events = Tally({event("fadd", bits): layer.outputs}) if layer.events else Tally()
+            return replace(layer, events=events, stored_bits=0)  # no grid: a branch is what the next layer reads
         events = Tally()
         for counted, count in layer.events.items():
             events[event(_FLOAT_KINDS.get(counted.kind, counted.kind), bits)] += count

@@ -100,7 +100,8 @@ class LayerWork:
     or 'other'. output_shape: without the batch axis. taps: absolute differences or multiply-accumulates
     (0 for other). reduction: taps per output element, K. outputs: output elements. input_bits,
     weight_bits, accumulator_bits: widths, 0 where they do not apply. events: Tally in the hardware
-    convention. paper: PaperCount. inner: whether rivals rewrite the layer although it is no adder layer.
+    convention. paper: PaperCount. inner: whether rivals rewrite the layer although it is no adder layer. stored_bits:
+    width of an output that is stored beside another one of the same sums, such as a wide residual branch; else 0.
     Raises CostError for another kind.
     """
 
@@ -117,6 +118,7 @@ class LayerWork:
     events: Tally
     paper: PaperCount
     inner: bool = False
+    stored_bits: int = 0
 
     @property
     def rewritten(self):

@@ -64,7 +64,7 @@ def moved_by(work, operands, baseline_passes, accelerator: Accelerator, table: M
     """The Moved of one LayerWork; NOTHING for a layer that works on the stream. Raises CostError where it does not fit.
 
     baseline_passes: (work, operands) → the Pass records of a layer with taps. A residual addition reads its second
-    operand from DRAM, at the width of the sum.
+    operand from DRAM, at the width of the sum; what is stored beside a layer's output is written there.
     """
     if work.taps:
         passes = baseline_passes(work, operands)
@@ -72,6 +72,10 @@ def moved_by(work, operands, baseline_passes, accelerator: Accelerator, table: M
     if work.op in ADDITIONS and work.events:
         width = _second_operand(work, accelerator)
         accesses = Counter({("dram", "activations", "read"): work.outputs})
+        return _priced(accesses, dict.fromkeys(OPERANDS, width), 0, 0, accelerator, table)
+    if work.stored_bits:
+        width = accelerator.word("partial_sums", work.stored_bits, work.name)
+        accesses = Counter({("dram", "activations", "write"): work.outputs})
         return _priced(accesses, dict.fromkeys(OPERANDS, width), 0, 0, accelerator, table)
     return NOTHING
 

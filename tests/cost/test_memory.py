@@ -49,6 +49,14 @@ def test_a_residual_addition_reads_one_operand_and_other_layers_work_on_the_stre
     assert moved_by(pool, None, own_pass, ARRAY, TABLE) is NOTHING
 
 
+def test_a_branch_that_is_stored_beside_the_layers_input_is_written():
+    branch = LayerWork("b", "Requantize", "other", (12,), 0, 0, 12, 0, 0, 0, Tally(), PaperCount(), stored_bits=12)
+    moved = moved_by(branch, None, own_pass, ARRAY, TABLE)
+    assert moved.accesses == {("dram", "activations", "write"): 12}
+    assert moved.bits == {"dram": 16 * 12}
+    assert moved.energy.dram_low == pytest.approx(16 * 12 * 1300 / 64)
+
+
 def test_a_shift_add_layer_moves_both_its_layers():
     (rewritten,) = SHIFT_ADD.layers([WORK], [OPERANDS])
     moved = moved_by(rewritten, OPERANDS, SHIFT_ADD.passes, ARRAY, TABLE)

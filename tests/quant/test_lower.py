@@ -167,6 +167,19 @@ def test_a_wide_residual_takes_a_branch_from_its_sum_instead_of_the_layers_grid(
     assert sources == {False: "residual_relu_q", True: "residual_sum"}
 
 
+@pytest.mark.parametrize(("options", "stored"), [({}, 0), ({"wide_residuals": True}, 1), ({"filter_groups": 4}, None)])
+def test_what_is_stored_beside_a_layers_input_is_told_to_the_memory(options, stored):
+    graph = quantise(adder_network(), images(), Settings(bits=3, **options))
+    beside = {work.name: work.stored_bits for work in graph.work() if work.stored_bits}
+    sums = [node.inputs[0] for node in graph.nodes if node.op == "Requantize"]
+    results = {node.output for node in graph.nodes if node.op == "Requantize"}
+    assert len(beside) == sum(sums.count(name) - 1 for name in set(sums) - results)
+    assert stored is None or len(beside) == stored
+    for name, bits in beside.items():
+        assert bits == graph.tensors[node_of(graph, name).output].format.bits
+        assert bits > 3 or "filter_groups" in options
+
+
 def test_x_and_w_of_an_adder_layer_share_one_grid():
     graph = quantise(adder_network(), images(), Settings(bits=5))
     layers = [node for node in graph.nodes if node.op == "AdderConvInteger"]
