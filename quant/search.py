@@ -108,7 +108,7 @@ def least_error_range(graph, nodes, values, bits):
         grid = activation_grid(share * low, share * high, bits)
         pairs = zip(nodes, inputs, strict=True)
         errors.append(sum(layer_error(graph, node, x, values[node.output], grid) for node, x in pairs))
-    best = CANDIDATES[int(np.argmin(errors))]
+    best = float(CANDIDATES[int(np.argmin(errors))])
     return best * low, best * high
 
 
@@ -118,7 +118,7 @@ def group_ranges(graph, node, values, bits, groups):
     low, high = min(0.0, float(x.min())), max(0.0, float(x.max()))
     grids = [activation_grid(share * low, share * high, bits) for share in CANDIDATES]
     errors = np.array([channel_errors(graph, node, x, y, grid) for grid in grids])
-    best = [CANDIDATES[errors[:, filters].sum(axis=1).argmin()] for filters in groups]
+    best = [float(CANDIDATES[errors[:, filters].sum(axis=1).argmin()]) for filters in groups]
     return [(share * low, share * high) for share in best]
 
 

@@ -12,7 +12,7 @@ from adderhw.errors import AdderHwError, DataError, ModelError
 from quant import qat
 from quant.float_graph import read_float_graph
 from quant.qat_recipe import DivergedError, QatRecipe
-from quant.qat_state import plain, start_from
+from quant.qat_state import read_state, write_state
 from quant.settings import Settings
 from training import checkpoint, networks
 from training.data import PREPROCESS
@@ -85,11 +85,13 @@ def test_a_state_of_another_run_is_an_error(tmp_path):
         qat.train(DIGITS, replace(RECIPE, steps=2), SETTINGS, state=state)
 
 
-def test_a_start_comes_back_from_plain_types():
+def test_a_start_with_all_defaults_comes_back_from_its_file(tmp_path):
     graph = read_float_graph(DIGITS)
     training, _ = qat.load(graph, RECIPE, None)
     start = qat.calibrated(graph, training, RECIPE, Settings(bits=4), lambda done, total: None)
-    again = start_from(plain(start))
+    write_state(tmp_path / "run.pt", {}, start, {"numbers": [1.0, 2, 3.0]})
+    again, state = read_state(tmp_path / "run.pt", {})
+    assert state == {"numbers": [1.0, 2, 3.0]}
     assert (again.settings, again.source, again.grids) == (start.settings, start.source, start.grids)
     assert again.learning == start.learning
     assert again.choices.ranges == start.choices.ranges
