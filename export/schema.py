@@ -1,5 +1,6 @@
 """Registers the custom ops with onnx, so that its checker and shape inference know their contracts."""
 
+import atexit
 from inspect import cleandoc
 
 from onnx import TensorProto, TypeProto, defs, helper
@@ -23,6 +24,13 @@ def register_schemas():
     for op in CUSTOM_OPS:
         if not defs.has(op.name, DOMAIN_VERSION, DOMAIN):
             defs.register_schema(schema_of(op))
+            atexit.register(deregister, op)
+
+
+def deregister(op):
+    """Takes a custom op's schema away: onnx before 1.23 hangs or crashes at exit while it holds a Python function."""
+    if defs.has(op.name, DOMAIN_VERSION, DOMAIN):
+        defs.deregister_schema(op.name, DOMAIN_VERSION, DOMAIN)
 
 
 def schema_of(op):

@@ -17,6 +17,7 @@ PYTHONS = ("3.11", "3.12", "3.13")
 TESTS = (
     "tests/test_fixed.py", "tests/test_idx.py", "tests/test_files.py", "tests/test_annotations.py", "tests/ops",
     "tests/cost/test_energy.py", "tests/report/test_document.py", "tests/export/test_writer.py",
+    "tests/export/test_schema.py",
 )  # fmt: skip
 SIMULATE = ("-m", "adderhw.simulate", "--limit", "32", "--check", "ort")
 

@@ -1,5 +1,8 @@
 """The registered schemas: onnx's checker knows the contracts of the custom ops."""
 
+import subprocess
+import sys
+
 import numpy as np
 import onnx
 import pytest
@@ -83,3 +86,9 @@ def test_shapes_are_inferred_without_the_function_as_far_as_they_are_known(shape
     found = [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in dims]
     # onnx names dimensions of unknown size unk__0, unk__1, ….
     assert [None if str(size).startswith("unk__") else size for size in found] == expected
+
+
+def test_a_process_that_registered_them_ends_well():
+    code = "from export.schema import register_schemas; register_schemas()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
