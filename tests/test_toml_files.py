@@ -20,7 +20,7 @@ def test_what_cannot_be_read_is_one_line(data, words, tmp_path):
     path = tmp_path / "a.toml"
     if data is not None:
         path.write_bytes(data)
-    with pytest.raises(CostError, match="^a table: cannot read: ") as error:
+    with pytest.raises(CostError, match=r"^a table: cannot read: ") as error:
         read_toml(path, "a table", CostError)
     assert words in str(error.value)
 

@@ -3,6 +3,7 @@
 from adderhw.ops.base import Node
 
 TEMPLATE = """\
+import numpy as np
 
 from adderhw.fixed import Format
 from adderhw.graph import Graph
