@@ -8,7 +8,8 @@ import onnx
 import pytest
 
 from tests.fuzz import worker
-from tests.fuzz.mutations import mutate_bytes, mutate_model
+from tests.fuzz.hostile import move_outside, nest, prolong
+from tests.fuzz.mutations import mutate_bytes, mutate_fields, mutate_json, mutate_json_lines, mutate_model
 from tests.fuzz.seeds import valid_models
 from tests.fuzz.targets import BYTES, Target
 
@@ -22,12 +23,26 @@ def test_mutated_files_end_in_a_result_or_in_one_line(tmp_path):
     assert not (tmp_path / "found").exists()
 
 
-def test_equal_seeds_and_numbers_give_equal_files():
-    (data,) = valid_models()
-    for mutate in (mutate_bytes, mutate_model):
-        first, again, other = (mutate(np.random.default_rng(seed), data) for seed in (5, 5, 6))
-        assert first == again
-        assert first != other
+JSON, TOML = b'{"a": [1, {"b": 2}], "c": [[0]], "d": {}}', b"a = 1\nb = 2\n[c]\nd = 3"
+
+
+@pytest.mark.parametrize(
+    ("mutate", "data"),
+    [
+        (mutate_bytes, valid_models()[0]),
+        (mutate_model, valid_models()[0]),
+        (move_outside, valid_models()[0]),
+        (prolong, valid_models()[0]),
+        (nest, valid_models()[0]),
+        (mutate_json, JSON),
+        (mutate_json_lines, JSON + b"\n" + JSON),
+        (mutate_fields, TOML),
+    ],
+)
+def test_equal_seeds_give_equal_files_whatever_was_made_before(mutate, data):
+    first = [mutate(np.random.default_rng(seed), data) for seed in range(40)]
+    assert [mutate(np.random.default_rng(seed), data) for seed in range(40)] == first
+    assert len(set(first)) > 20
 
 
 def test_changed_fields_leave_a_model_that_parses():

@@ -1,7 +1,5 @@
 """A network as the text of a test that compares it again."""
 
-from adderhw.ops.base import Node
-
 TEMPLATE = """\
 import numpy as np
 
@@ -49,7 +47,8 @@ def as_test(graph, x, seed):
 
 def node_text(node):
     """The expression that makes a Node, its attributes all stated."""
-    return repr(Node(node.op, node.name, node.inputs, node.output, dict(node.attributes)))
+    fields = (node.op, node.name, node.inputs, node.output, dict(node.attributes))
+    return f"Node({', '.join(map(repr, fields))})"
 
 
 def array_text(array):
