@@ -22,8 +22,8 @@ def test_the_network_of_seed_{seed}():
 {formats}
     }}
     x = {x}
-    {name} = integer_tensor({name!r}, {shape}, x.dtype, {lowest}, {highest})
-    graph = Graph("random", ({name},), {outputs}, nodes, parameters, formats)
+    entry = integer_tensor({name!r}, {shape}, x.dtype, {lowest}, {highest})
+    graph = Graph("random", (entry,), {outputs}, nodes, parameters, formats)
     Soak(paths(), (1, 2, 3)).compare(graph, x)
 """
 
