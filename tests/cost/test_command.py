@@ -24,7 +24,7 @@ def call(monkeypatch, capsys, *arguments):
         ("--accelerator", "tpu", "accelerator: found 'tpu', expected one of eyeriss_like, systolic_like, output_like"),
         ("--accelerator", "none.toml", "accelerator none.toml: cannot read: No such file or directory"),
         ("--area", "osu999", "area table: found 'osu999', expected one of osu018, osu035 or a .json file"),
-        ("--area", "none.json", "none.json: found [Errno 2] No such file or directory"),
+        ("--area", "none.json", "none.json: cannot read: No such file or directory"),
         ("--cnn", "none.onnx", "none.onnx: found no such file, expected an ONNX file"),
     ],
 )
