@@ -89,8 +89,13 @@ def foreign_graph(proto, name):
 
 
 def check_order(nodes, known):
-    """Raises ModelError for a node that reads what no node before it computes; known: names of inputs and constants."""
+    """Raises ModelError for a node that reads what no node before it computes, or computes nothing.
+
+    known: names of inputs and constants.
+    """
     for node in nodes:
+        if not node.outputs or not node.outputs[0]:
+            node.fail("no first output", "one")
         missing = [name for name in node.inputs if name and name not in known]
         if missing:
             node.fail(f"input {missing[0]!r}, which no node before it computes", "nodes in topological order")
