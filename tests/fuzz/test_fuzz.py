@@ -7,11 +7,12 @@ import numpy as np
 import onnx
 import pytest
 
+from adderhw import onnx_reader
 from tests.fuzz import worker
 from tests.fuzz.hostile import move_outside, nest, prolong
 from tests.fuzz.mutations import mutate_bytes, mutate_fields, mutate_json, mutate_json_lines, mutate_model
 from tests.fuzz.seeds import valid_models
-from tests.fuzz.targets import BYTES, Target
+from tests.fuzz.targets import BYTES, TARGETS, Target
 
 
 @pytest.mark.slow
@@ -51,6 +52,43 @@ def test_changed_fields_leave_a_model_that_parses():
     assert len(changed) > 90
     for each in changed:
         onnx.ModelProto().ParseFromString(each)
+
+
+def outside(location):
+    """A model whose weights lie in a file at `location`."""
+    model = onnx.ModelProto.FromString(valid_models()[0])
+    tensor = next(each for each in model.graph.initializer if each.name == "w")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+    tensor.external_data.add(key="length", value=str(len(tensor.raw_data)))
+    tensor.ClearField("raw_data")
+    return model.SerializeToString()
+
+
+def follow(model, path):
+    """Reads external data wherever it lies."""
+    for tensor in model.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                tensor.raw_data = (path.parent / entry.value).read_bytes()
+
+
+@pytest.mark.parametrize("location", ["../secret.bin", "link.bin", "linked/secret.bin"])
+def test_a_reader_that_leaves_the_models_folder_is_caught(location, tmp_path, monkeypatch):
+    target, data = TARGETS["external data"], outside(location)
+    assert worker.read_one(target, data, tmp_path, worker.Watch(tmp_path)) == ""
+    monkeypatch.setattr(onnx_reader, "load_external", follow)
+    found = worker.read_one(target, data, tmp_path, worker.Watch(tmp_path))
+    assert "a file outside the model's folder was read" in found
+
+
+def test_a_tensor_in_a_file_of_the_models_folder_is_read(tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(outside("inside.bin"))
+    (tmp_path / "out").mkdir()
+    with pytest.raises(SystemExit) as stop:
+        TARGETS["external data"].run(path, tmp_path)
+    assert not stop.value.code
 
 
 def ends(code=2, out="", err=""):
