@@ -82,13 +82,14 @@ def test_a_reader_that_leaves_the_models_folder_is_caught(location, tmp_path, mo
     assert "a file outside the model's folder was read" in found
 
 
-def test_a_tensor_in_a_file_of_the_models_folder_is_read(tmp_path):
+def test_a_tensor_in_a_file_of_the_models_folder_is_read(tmp_path, capsys):
     path = tmp_path / "model.onnx"
     path.write_bytes(outside("inside.bin"))
     (tmp_path / "out").mkdir()
-    with pytest.raises(SystemExit) as stop:
+    with pytest.raises(SystemExit):
         TARGETS["external data"].run(path, tmp_path)
-    assert not stop.value.code
+    # Weights of 0, which is what that file holds, make sums that the model's own format does not.
+    assert "tensor 'sums': found integers from 0 to 2295" in capsys.readouterr().err
 
 
 def ends(code=2, out="", err=""):
