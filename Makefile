@@ -4,7 +4,7 @@ BIN := .venv/bin
 TEST_TOOLS := iverilog verilator yosys qflow-tech-osu018 qflow-tech-osu035 chromium
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-setup test-tools lint docs compat coverage bench clean
+.PHONY: demo test test-setup test-tools lint docs compat coverage bench soak clean
 
 demo: .venv/demo-installed
 	$(BIN)/python -m adderhw.simulate --report report.html
@@ -52,6 +52,10 @@ bench: .venv/test-installed
 	$(BIN)/python -m benchmarks.networks
 	$(BIN)/python -m benchmarks.processes
 	$(BIN)/python -m benchmarks.training
+
+# Random networks computed in every way there is; about ten minutes, after kernels are compiled.
+soak: .venv/test-installed
+	$(BIN)/python -m tests.soak --networks 5000 --seed 0
 
 .venv/bin/python:
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed')"

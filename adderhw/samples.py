@@ -1,6 +1,5 @@
 """Turns a data set or an array file into batches of a model's own input, without holding them all."""
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 from adderhw import datasets
 from adderhw.array_files import read_arrays
 from adderhw.errors import DataError, ModelError
+from adderhw.json_files import parse_json
 
 ARRAY_SUFFIXES = (".npy", ".npz")
 
@@ -113,7 +113,7 @@ def normalisation(graph, channels):
     if text is None:
         raise DataError("model: found no metadata adderhw.preprocess, expected mean and std to normalise pixels with")
     try:
-        stated = json.loads(text)
+        stated = parse_json(text)
         mean, std = (np.asarray(stated[key], np.float32).reshape(-1, 1, 1) for key in ("mean", "std"))
     except (ValueError, KeyError, TypeError):
         raise ModelError(f"metadata adderhw.preprocess: found {text[:80]!r}, expected JSON with mean and std") from None

@@ -67,7 +67,7 @@ def entries_of(text):
         raise ModelError(f"metadata {KEY}: found none, expected what this version of python -m quant writes")
     try:
         entries = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         entries = None
     if not isinstance(entries, dict) or not entries:
         raise ModelError(f"metadata {KEY}: found {text[:80]!r}, expected a JSON object with integer tensors")

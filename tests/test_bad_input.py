@@ -128,6 +128,14 @@ def test_a_float_model_is_told_to_be_quantised(refused, tmp_path):
     refused(models.save(models.float_model(), tmp_path / "f.onnx"), words=["AdderConv", "quantise it first"])
 
 
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, '{"mean": [NaN], "std": [16.0]}', '{"mean": [0.0], "std": [0]}'])
+def test_a_normalisation_that_is_none(text, refused, tmp_path):
+    def change(model):
+        onnx.helper.set_model_props(model, {"adderhw.preprocess": text})
+
+    refused(changed(tmp_path, change), "--data", "digits", words=["metadata adderhw.preprocess: found "])
+
+
 def test_missing_external_data(refused, tmp_path):
     def change(model):
         tensor = models.initializer(model, "w")

@@ -128,7 +128,7 @@ def set_batch(graph):
 
 
 def plain_node(raw):
-    """The ForeignNode of a NodeProto; bytes become text and lists tuples."""
+    """The ForeignNode of a NodeProto, bytes as text and lists as tuples; raises ModelError for one without output."""
     attributes = {}
     for attribute in raw.attribute:
         value = helper.get_attribute_value(attribute)
@@ -136,7 +136,10 @@ def plain_node(raw):
         attributes[attribute.name] = tuple(value) if isinstance(value, (list, tuple)) else value
     domain = "" if raw.domain in ONNX_DOMAINS else raw.domain
     name = raw.name or (raw.output[0] if raw.output else raw.op_type)
-    return ForeignNode(raw.op_type, domain, name, tuple(raw.input), tuple(raw.output), attributes)
+    node = ForeignNode(raw.op_type, domain, name, tuple(raw.input), tuple(raw.output), attributes)
+    if not node.outputs or not node.outputs[0]:
+        node.fail("no first output", "one")
+    return node
 
 
 def inferred(model, constants):

@@ -93,6 +93,14 @@ def test_a_node_before_what_it_reads_is_named():
         foreign_graph(proto, "m")
 
 
+@pytest.mark.parametrize("outputs", [[], [""], ["", "mask"]])
+def test_a_node_without_a_first_output_is_named(outputs):
+    proto = float_cnn()
+    proto.graph.node[-1].output[:] = outputs
+    with pytest.raises(ModelError, match=r"node 'fc' \(Gemm\): found no first output, expected one"):
+        foreign_graph(proto, "m")
+
+
 def test_an_element_type_that_does_not_exist_is_named():
     proto = one_op("Relu", [1, 3])
     proto.graph.input[0].type.tensor_type.elem_type = 99

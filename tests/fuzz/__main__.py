@@ -112,8 +112,8 @@ def feed(options, first, results):
     try:
         for number, result in Worker(options, first, options.jobs).results():
             results.put((number, result))
-    except SystemExit as stop:
-        results.put((None, str(stop)))
+    except (SystemExit, Exception) as stop:  # of whatever kind: the run ends with it, and does not wait for this thread
+        results.put((None, f"{type(stop).__name__}: {stop}"))
 
 
 def keep(options, number, result):

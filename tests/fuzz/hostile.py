@@ -74,7 +74,7 @@ def in_graphs(rng, model, first):
         body = helper.make_graph([inner], "body", [], [end])
         name = f"inner_{depth + 1}"
         inner = helper.make_node("If", ["always"], [name], name, then_branch=body, else_branch=body)
-        if inner.ByteSize() > 1 << 22:
+        if inner.ByteSize() > 1 << 19:
             break
     inner.output[0] = output
     first.CopyFrom(inner)

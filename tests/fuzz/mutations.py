@@ -2,6 +2,7 @@
 
 import json
 import re
+from copy import deepcopy
 
 import numpy as np
 import onnx
@@ -138,7 +139,7 @@ def mutate_json(rng, data):
 def change_value(rng, value):
     """`value` with something in it changed, or another value in its place."""
     if not isinstance(value, (dict, list)) or not value or rng.integers(10) == 0:
-        return VALUES[rng.integers(len(VALUES))]
+        return deepcopy(VALUES[rng.integers(len(VALUES))])
     keys = list(value) if isinstance(value, dict) else range(len(value))
     key, kind = keys[rng.integers(len(keys))], rng.integers(12)
     if kind == 0:
@@ -146,7 +147,7 @@ def change_value(rng, value):
     elif kind == 1 and isinstance(value, dict):
         value["<b>new</b>"] = value.pop(key)
     elif kind == 1:
-        value.append(value[key])
+        value.append(deepcopy(value[key]))
     else:
         value[key] = change_value(rng, value[key])
     return value

@@ -7,10 +7,12 @@ import numpy as np
 import onnx
 import pytest
 
+from adderhw import onnx_reader
 from tests.fuzz import worker
-from tests.fuzz.mutations import mutate_bytes, mutate_model
+from tests.fuzz.hostile import move_outside, nest, prolong
+from tests.fuzz.mutations import mutate_bytes, mutate_fields, mutate_json, mutate_json_lines, mutate_model
 from tests.fuzz.seeds import valid_models
-from tests.fuzz.targets import BYTES, Target
+from tests.fuzz.targets import BYTES, TARGETS, Target
 
 
 @pytest.mark.slow
@@ -22,12 +24,26 @@ def test_mutated_files_end_in_a_result_or_in_one_line(tmp_path):
     assert not (tmp_path / "found").exists()
 
 
-def test_equal_seeds_and_numbers_give_equal_files():
-    (data,) = valid_models()
-    for mutate in (mutate_bytes, mutate_model):
-        first, again, other = (mutate(np.random.default_rng(seed), data) for seed in (5, 5, 6))
-        assert first == again
-        assert first != other
+JSON, TOML = b'{"a": [1, {"b": 2}], "c": [[0]], "d": {}}', b"a = 1\nb = 2\n[c]\nd = 3"
+
+
+@pytest.mark.parametrize(
+    ("mutate", "data"),
+    [
+        (mutate_bytes, valid_models()[0]),
+        (mutate_model, valid_models()[0]),
+        (move_outside, valid_models()[0]),
+        (prolong, valid_models()[0]),
+        (nest, valid_models()[0]),
+        (mutate_json, JSON),
+        (mutate_json_lines, JSON + b"\n" + JSON),
+        (mutate_fields, TOML),
+    ],
+)
+def test_equal_seeds_give_equal_files_whatever_was_made_before(mutate, data):
+    first = [mutate(np.random.default_rng(seed), data) for seed in range(40)]
+    assert [mutate(np.random.default_rng(seed), data) for seed in range(40)] == first
+    assert len(set(first)) > 20
 
 
 def test_changed_fields_leave_a_model_that_parses():
@@ -36,6 +52,44 @@ def test_changed_fields_leave_a_model_that_parses():
     assert len(changed) > 90
     for each in changed:
         onnx.ModelProto().ParseFromString(each)
+
+
+def outside(location):
+    """A model whose weights lie in a file at `location`."""
+    model = onnx.ModelProto.FromString(valid_models()[0])
+    tensor = next(each for each in model.graph.initializer if each.name == "w")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+    tensor.external_data.add(key="length", value=str(len(tensor.raw_data)))
+    tensor.ClearField("raw_data")
+    return model.SerializeToString()
+
+
+def follow(model, path):
+    """Reads external data wherever it lies."""
+    for tensor in model.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                tensor.raw_data = (path.parent / entry.value).read_bytes()
+
+
+@pytest.mark.parametrize("location", ["../secret.bin", "link.bin", "linked/secret.bin"])
+def test_a_reader_that_leaves_the_models_folder_is_caught(location, tmp_path, monkeypatch):
+    target, data = TARGETS["external data"], outside(location)
+    assert worker.read_one(target, data, tmp_path, worker.Watch(tmp_path)) == ""
+    monkeypatch.setattr(onnx_reader, "load_external", follow)
+    found = worker.read_one(target, data, tmp_path, worker.Watch(tmp_path))
+    assert "a file outside the model's folder was read" in found
+
+
+def test_a_tensor_in_a_file_of_the_models_folder_is_read(tmp_path, capsys):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(outside("inside.bin"))
+    (tmp_path / "out").mkdir()
+    with pytest.raises(SystemExit):
+        TARGETS["external data"].run(path, tmp_path)
+    # Weights of 0, which is what that file holds, make sums that the model's own format does not.
+    assert "tensor 'sums': found integers from 0 to 2295" in capsys.readouterr().err
 
 
 def ends(code=2, out="", err=""):

@@ -138,6 +138,7 @@ def main():
     resource.setrlimit(resource.RLIMIT_AS, (memory << 30, memory << 30))
     sys.dont_write_bytecode = True
     root = tempfile.mkdtemp()
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = root  # which torch makes when it traces a checkpoint's network
     watch = Watch(root)
     sys.addaudithook(watch)
     typer.main.get_command = cache(typer.main.get_command)  # building them anew takes a third of the time

@@ -60,6 +60,12 @@ def run(options):
             left = options.networks - soak.networks
             try:
                 run_seed(soak, number, min(NETWORKS_A_SEED, left), progress)
+                if not bar:
+                    print(
+                        f"seed {number}: {soak.networks:,} of {options.networks:,} networks",
+                        file=sys.stderr,
+                        flush=True,
+                    )
             except DisagreementError as error:
                 print(f"seed {number}: {error}\n\nmade smaller, as a test:\n\n{as_test(*error.case, number)}")
                 return False

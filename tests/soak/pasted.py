@@ -1,8 +1,7 @@
 """A network as the text of a test that compares it again."""
 
-from adderhw.ops.base import Node
-
 TEMPLATE = """\
+import numpy as np
 
 from adderhw.fixed import Format
 from adderhw.graph import Graph
@@ -23,8 +22,8 @@ def test_the_network_of_seed_{seed}():
 {formats}
     }}
     x = {x}
-    {name} = integer_tensor({name!r}, {shape}, x.dtype, {lowest}, {highest})
-    graph = Graph("random", ({name},), {outputs}, nodes, parameters, formats)
+    entry = integer_tensor({name!r}, {shape}, x.dtype, {lowest}, {highest})
+    graph = Graph("random", (entry,), {outputs}, nodes, parameters, formats)
     Soak(paths(), (1, 2, 3)).compare(graph, x)
 """
 
@@ -48,7 +47,8 @@ def as_test(graph, x, seed):
 
 def node_text(node):
     """The expression that makes a Node, its attributes all stated."""
-    return repr(Node(node.op, node.name, node.inputs, node.output, dict(node.attributes)))
+    fields = (node.op, node.name, node.inputs, node.output, dict(node.attributes))
+    return f"Node({', '.join(map(repr, fields))})"
 
 
 def array_text(array):

@@ -10,11 +10,9 @@ import pytest
 from adderhw.fixed import Rounding, round_shift
 from adderhw.kernels import paths
 from adderhw.plan import Plan
-from tests.models import digits_graph
 from tests.soak import comparison
 from tests.soak.__main__ import run, run_seed
 from tests.soak.comparison import DisagreementError, Soak, batch_sizes, requantised
-from tests.soak.pasted import as_test
 
 
 def options(**changes):
@@ -71,13 +69,12 @@ def test_a_fault_in_one_way_is_caught_made_smaller_and_printed_as_a_test(when, w
     assert said.startswith("seed 5: tensor ")
     assert words in said.splitlines()[0]
     source = said[said.index("import numpy") :]
-    assert source.count("Node(op=") == 1
+    assert source.count(" Node(") <= 2
     pasted = {}
     exec(compile(source, "pasted", "exec"), pasted)
     with pytest.raises(DisagreementError, match=words):
         pasted["test_the_network_of_seed_5"]()
     monkeypatch.undo()
-    pasted["test_the_network_of_seed_5"].__globals__["Soak"] = Soak
     pasted["test_the_network_of_seed_5"]()
 
 
@@ -100,10 +97,3 @@ def test_apytypes_computes_the_largest_products_and_shifts(rounding):
 
 def test_batches_are_split_image_by_image_and_in_two():
     assert [batch_sizes(images) for images in (1, 2, 3, 9)] == [[], [1], [1, 2], [1, 5]]
-
-
-def test_a_network_as_a_test_is_python():
-    graph = digits_graph()
-    text = as_test(graph, np.zeros((1, 1, 8, 8), np.float32), 3)
-    compile(text, "pasted", "exec")
-    assert "def test_the_network_of_seed_3():" in text
