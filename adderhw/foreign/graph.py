@@ -118,6 +118,8 @@ def set_batch(graph):
         where = f"input {value.name!r}"
         if not value.type.HasField("tensor_type") or not kind.HasField("shape"):
             raise ModelError(f"{where}: found no tensor with a shape, expected one")
+        if kind.elem_type == TensorProto.UNDEFINED:
+            raise ModelError(f"{where}: found no element type, expected one of ONNX's")
         sizes = [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in kind.shape.dim]
         if sizes and not isinstance(sizes[0], int):
             kind.shape.dim[0].dim_value = 1

@@ -101,6 +101,13 @@ def test_a_node_without_a_first_output_is_named(outputs):
         foreign_graph(proto, "m")
 
 
+def test_an_input_without_an_element_type_is_named():
+    proto = one_op("Relu", [1, 3])
+    proto.graph.input[0].type.tensor_type.elem_type = TensorProto.UNDEFINED
+    with pytest.raises(ModelError, match="input 'x': found no element type, expected one of ONNX's"):
+        foreign_graph(proto, "m")
+
+
 def test_an_element_type_that_does_not_exist_is_named():
     proto = one_op("Relu", [1, 3])
     proto.graph.input[0].type.tensor_type.elem_type = 99

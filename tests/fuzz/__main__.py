@@ -98,7 +98,7 @@ def run(options):
         if result["problem"]:
             problems[result["target"]] += 1
             keep(options, number, result)
-        if sys.stderr.isatty() or (count + 1) % 5000 == 0:
+        if sys.stderr.isatty() or (count + 1) % 500 == 0:
             print(f"\r{count + 1:,} of {options.files:,} files, {problems.total()} wrong", end="", file=sys.stderr)
     print(file=sys.stderr)
     for name, total in sorted(done.items()):

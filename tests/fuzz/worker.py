@@ -29,8 +29,9 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 CHANGES = {"os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod"}
 MAKING_LINKS = {"os.link", "os.symlink"}
 RUNNING = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "socket.connect"}
-FREE = ("/dev/null", str(Path(adderhw.__file__).parent / "kernels" / "__pycache__"))
-"""What may be written beside the output: the cache of compiled kernels."""
+CACHES = [Path(adderhw.__file__).parents[1] / name / "__pycache__" for name in ("adderhw/kernels", "quant", "training")]
+FREE = ("/dev/null", *map(str, CACHES))
+"""What may be written beside the output: the caches of compiled kernels."""
 
 
 def mutated(seed, number):
