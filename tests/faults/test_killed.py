@@ -97,7 +97,9 @@ def test_ctrl_c_at_a_terminal_ends_a_sweep_and_its_processes_with_one_line(input
     (tmp_path / "sweep.toml").write_text(text.replace('accumulator = ["exact"]', f"accumulator = [{widths}]"))
     options = [tmp_path / "sweep.toml", "--store", tmp_path / "s.jsonl", "--workers", "2"]
     started = [sys.executable, "-m", "adderhw.sweep", *options]
-    process = subprocess.Popen(started, stderr=subprocess.PIPE, text=True, start_new_session=True, cwd=ROOT)
+    process = subprocess.Popen(
+        started, stderr=subprocess.PIPE, text=True, start_new_session=True, cwd=ROOT, preexec_fn=heed_interrupts
+    )
     store = tmp_path / "s.jsonl"
     while not store.exists() or store.read_bytes().count(b"\n") < 2:
         assert process.poll() is None
@@ -106,6 +108,11 @@ def test_ctrl_c_at_a_terminal_ends_a_sweep_and_its_processes_with_one_line(input
     assert (process.returncode, err) == (1, "error: interrupted; the store has what was measured\n")
     assert store.read_bytes().endswith(b"}\n")
     wait_until_none_is_left(process.pid)
+
+
+def heed_interrupts():
+    """A shell that starts the tests in the background lets them ignore SIGINT, which processes inherit."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_until_none_is_left(group, seconds=10):
