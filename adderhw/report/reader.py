@@ -41,6 +41,9 @@ def read_document(path):
 def _check_names(document, path):
     """Raises AdderHwError where a section lacks what another one names, which no schema can say."""
     tables, memory, accuracy = document["totals"]["energy_pj"], document["memory"], document["accuracy"]
+    for table, energy in tables.items():
+        if not energy > 0:
+            raise AdderHwError(f"{path}: totals.energy_pj.{table}: found {energy}, expected picojoules above 0")
     sections = {"ratios": document["ratios"]}
     sections |= {f"layers.{number}.energy_pj": each["energy_pj"] for number, each in enumerate(document["layers"])}
     for where, section in sections.items():

@@ -149,3 +149,11 @@ def test_another_comparison_is_refused(found, words, tmp_path):
     path.write_text(json.dumps(found))
     with pytest.raises(AdderHwError, match=words):
         read_sqnr(path, MODEL)
+
+
+def test_a_run_that_cost_nothing_is_refused(tmp_path):
+    changed = document()
+    changed["totals"]["energy_pj"]["qtools45"] = 0.0
+    path = saved(tmp_path / "a.json", changed)
+    with pytest.raises(AdderHwError, match=r"a\.json: totals\.energy_pj\.qtools45: found 0\.0, expected picojoules"):
+        read_document(path)
