@@ -141,7 +141,7 @@ def main():
 
         name, data = mutated(options.seed, options.only)
         folder = options.keep / f"only-{options.only}"
-        folder.mkdir(parents=True)
+        (folder / "out").mkdir(parents=True)
         path = folder / TARGETS[name].name
         path.write_bytes(data)
         TARGETS[name].run(path, folder)
