@@ -23,8 +23,6 @@ FLOAT_NAMES = {"Conv", "Gemm", "MatMul", "BatchNormalization", "Relu", "Clip", "
 INPUT_TYPES = (TensorProto.FLOAT, *STORAGE_TYPES)
 MOST_NODES = 50_000
 MOST_CALLS = 64
-MOST_NODES = 50_000
-MOST_CALLS = 64
 EDGE_DEFAULTS = {"ConvInteger": ("auto_pad",), "MaxPool": ("auto_pad", "ceil_mode", "dilations", "storage_order")}
 
 

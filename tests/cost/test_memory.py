@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from adderhw.cost.accelerator import load_accelerator
-from adderhw.cost.baselines import SHIFT_ADD, own_pass
+from adderhw.cost.baselines import FLOAT32, SHIFT_ADD, own_pass
 from adderhw.cost.events import LayerWork, PaperCount, Tally, event
 from adderhw.cost.memory import NOTHING, fields_of, moved_by
 from adderhw.cost.memory_table import load_memory_table
@@ -55,6 +55,8 @@ def test_a_branch_that_is_stored_beside_the_layers_input_is_written():
     assert moved.accesses == {("dram", "activations", "write"): 12}
     assert moved.bits == {"dram": 16 * 12}
     assert moved.energy.dram_low == pytest.approx(16 * 12 * 1300 / 64)
+    (in_float,) = FLOAT32.layers([branch], [None])  # where nothing has a grid, nothing is stored twice
+    assert moved_by(in_float, None, FLOAT32.passes, ARRAY, TABLE) is NOTHING
 
 
 def test_a_shift_add_layer_moves_both_its_layers():
