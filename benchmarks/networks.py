@@ -20,7 +20,7 @@ import numpy as np
 from adderhw.plan import Plan
 from benchmarks import ceiling
 from benchmarks.onnxruntime_cnn import float_network, int8_cnn_session
-from benchmarks.timing import cpu_name, median_ratio, paired, print_table, write_json
+from benchmarks.timing import SETTLE, cpu_name, median_ratio, paired, print_table, write_json
 from quant import Settings, quantise
 from training.taps import INPUTS
 
@@ -74,7 +74,7 @@ def against_onnxruntime(model, batch, threads, path, runs):
     _, ours_call = call_of(graph, x, path, threads)
     calls = [ours_call, lambda: session.run(None, {"image": x})]
     runs = runs_for(calls, runs)
-    ours, theirs = paired(calls, runs)
+    ours, theirs = paired(calls, runs, SETTLE if threads > 1 else 0)
     row = {
         "network": model, "batch": batch, "threads": threads, "runs": runs, "adder images/s": batch / median(ours),
         "onnxruntime images/s": batch / median(theirs), "ratio": median_ratio(theirs, ours),

@@ -6,6 +6,8 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
+SETTLE = 0.005
+
 
 def seconds(call):
     """Wall seconds of one call."""
@@ -14,11 +16,23 @@ def seconds(call):
     return perf_counter() - start
 
 
-def paired(calls, runs):
-    """One list of `runs` timings per call, after one untimed round; the calls take turns."""
+def settled_seconds(call, settle):
+    """Wall seconds of one call, after `settle` seconds of the same."""
+    until = perf_counter() + settle
+    while perf_counter() < until:
+        call()
+    return seconds(call)
+
+
+def paired(calls, runs, settle=0.0):
+    """One list of `runs` timings per call, after one untimed round; the calls take turns.
+
+    settle: seconds for which a side runs untimed before it is timed. Helper threads spin for a while after a call, on
+    cores that the other side's helpers want: where sides have several threads, SETTLE is fair to both.
+    """
     for call in calls:
         call()
-    rounds = [[seconds(call) for call in calls] for _ in range(runs)]
+    rounds = [[settled_seconds(call, settle) for call in calls] for _ in range(runs)]
     return [list(column) for column in zip(*rounds, strict=True)]
 
 

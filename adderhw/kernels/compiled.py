@@ -417,7 +417,7 @@ def _tile(
 
 
 @intrinsic
-def _address(typing_context, array):
+def address_of(typing_context, array):
     """The address of an array's first element, int64."""
     signature = types.int64(array)
 
@@ -755,9 +755,9 @@ def _blocks(
                 column = g * group_stride + tile * d.tile_channels
                 channel = g * d.outputs + tile * d.tile_channels
                 for p in range(start, stop, d.tile_positions):
-                    target, row = _address(sums), p - start
+                    target, row = address_of(sums), p - start
                     if d.direct and p < whole:
-                        target, row = _address(out), out_at + p
+                        target, row = address_of(out), out_at + p
                     elif d.direct:
                         row = 0
                     _tile(
@@ -1027,7 +1027,7 @@ def _merge(statistics, stats):
 
 
 @intrinsic
-def _void(typing_context, address):
+def pointer(typing_context, address):
     """The pointer to an address."""
 
     def generate(context, builder, signature, values):
@@ -1051,13 +1051,13 @@ def convolve_step(kind, x_dtype, out_dtype):
 
     @cfunc(STEP, cache=True)
     def step(frame, first, last, thread):
-        f = carray(_void(frame), (FRAME,), np.int64)
-        x, w = carray(_void(f[0]), (f[1],), x_dtype), carray(_void(f[2]), (f[3],), np.uint8)
-        taps, positions = carray(_void(f[4]), (f[5],), np.int64), carray(_void(f[6]), (f[7],), np.int64)
-        pixel_of, constants = carray(_void(f[8]), (f[9],), np.int64), carray(_void(f[10]), (f[11],), np.int32)
-        table32, table64 = carray(_void(f[12]), (6, f[13]), np.int32), carray(_void(f[14]), (6, f[15]), np.int64)
-        layout, out = carray(_void(f[16]), (f[17],), np.int64), carray(_void(f[18]), (f[19],), out_dtype)
-        stats = carray(_void(f[20] + 8 * thread * f[21]), (f[21],), np.int64)
+        f = carray(pointer(frame), (FRAME,), np.int64)
+        x, w = carray(pointer(f[0]), (f[1],), x_dtype), carray(pointer(f[2]), (f[3],), np.uint8)
+        taps, positions = carray(pointer(f[4]), (f[5],), np.int64), carray(pointer(f[6]), (f[7],), np.int64)
+        pixel_of, constants = carray(pointer(f[8]), (f[9],), np.int64), carray(pointer(f[10]), (f[11],), np.int32)
+        table32, table64 = carray(pointer(f[12]), (6, f[13]), np.int32), carray(pointer(f[14]), (6, f[15]), np.int64)
+        layout, out = carray(pointer(f[16]), (f[17],), np.int64), carray(pointer(f[18]), (f[19],), out_dtype)
+        stats = carray(pointer(f[20] + 8 * thread * f[21]), (f[21],), np.int64)
         statistics, peaks = np.zeros(3, np.int64), np.empty(2 * LANES, np.int32)
         like, sums_like = np.empty(0, scratch_dtype), np.empty(0, sums_dtype)
         for unit in range(first, last):
@@ -1081,9 +1081,9 @@ def requantise_step(s_dtype, out_dtype):
 
     @cfunc(STEP, cache=True)
     def step(frame, first, last, thread):
-        f = carray(_void(frame), (FRAME,), np.int64)
-        s, out = carray(_void(f[0]), (f[1],), s_dtype), carray(_void(f[2]), (f[3],), out_dtype)
-        table32, table64 = carray(_void(f[4]), (6, f[5]), np.int32), carray(_void(f[6]), (6, f[7]), np.int64)
+        f = carray(pointer(frame), (FRAME,), np.int64)
+        s, out = carray(pointer(f[0]), (f[1],), s_dtype), carray(pointer(f[2]), (f[3],), out_dtype)
+        table32, table64 = carray(pointer(f[4]), (6, f[5]), np.int32), carray(pointer(f[6]), (6, f[7]), np.int64)
         columns = max(f[5], f[7])
         for unit in range(first, last):
             at = unit * columns
@@ -1103,11 +1103,11 @@ def residual_step(a_dtype, b_dtype, out_dtype):
 
     @cfunc(STEP, cache=True)
     def step(frame, first, last, thread):
-        f = carray(_void(frame), (FRAME,), np.int64)
-        a, b = carray(_void(f[0]), (f[1],), a_dtype), carray(_void(f[2]), (f[3],), b_dtype)
-        out = carray(_void(f[4]), (f[5],), out_dtype)
-        table32_b, table64_b = carray(_void(f[6]), (6, f[7]), np.int32), carray(_void(f[8]), (6, f[9]), np.int64)
-        table32, table64 = carray(_void(f[10]), (6, f[11]), np.int32), carray(_void(f[12]), (6, f[13]), np.int64)
+        f = carray(pointer(frame), (FRAME,), np.int64)
+        a, b = carray(pointer(f[0]), (f[1],), a_dtype), carray(pointer(f[2]), (f[3],), b_dtype)
+        out = carray(pointer(f[4]), (f[5],), out_dtype)
+        table32_b, table64_b = carray(pointer(f[6]), (6, f[7]), np.int32), carray(pointer(f[8]), (6, f[9]), np.int64)
+        table32, table64 = carray(pointer(f[10]), (6, f[11]), np.int32), carray(pointer(f[12]), (6, f[13]), np.int64)
         mode_b, corrected_b, qmin_b, qmax_b = f[14], f[15], f[16], f[17]
         mode, corrected, qmin, qmax = f[18], f[19], f[20], f[21]
         columns = max(f[11], f[13])
@@ -1143,8 +1143,8 @@ def sum_pixels_step(x_dtype, out_dtype):
 
     @cfunc(STEP, cache=True)
     def step(frame, first, last, thread):
-        f = carray(_void(frame), (FRAME,), np.int64)
-        x, out = carray(_void(f[0]), (f[1],), x_dtype), carray(_void(f[2]), (f[3],), out_dtype)
+        f = carray(pointer(frame), (FRAME,), np.int64)
+        x, out = carray(pointer(f[0]), (f[1],), x_dtype), carray(pointer(f[2]), (f[3],), out_dtype)
         pixels, channels = f[4], f[5]
         for n in range(first, last):
             for c in range(channels):
@@ -1167,11 +1167,11 @@ def quantise_step(out_dtype):
 
     @cfunc(STEP, cache=True)
     def step(frame, first, last, thread):
-        f = carray(_void(frame), (FRAME,), np.int64)
-        x, out = carray(_void(f[0]), (f[1],), np.float32), carray(_void(f[2]), (f[3],), out_dtype)
+        f = carray(pointer(frame), (FRAME,), np.int64)
+        x, out = carray(pointer(f[0]), (f[1],), np.float32), carray(pointer(f[2]), (f[3],), out_dtype)
         pixels, channels = f[4], f[5]
         low, high, zero = np.float32(f[7] - f[6]), np.float32(f[8] - f[6]), np.int32(f[6])
-        scale = carray(_void(f[9]), (1,), np.float32)[0]
+        scale = carray(pointer(f[9]), (1,), np.float32)[0]
         for n in range(first, last):
             for c in range(channels):
                 at, to = (n * channels + c) * pixels, n * channels * pixels + c
@@ -1191,9 +1191,9 @@ def dequantise_step(q_dtype):
 
     @cfunc(STEP, cache=True)
     def step(frame, first, last, thread):
-        f = carray(_void(frame), (FRAME,), np.int64)
-        q, out = carray(_void(f[0]), (f[1],), q_dtype), carray(_void(f[2]), (f[3],), np.float32)
-        scale = carray(_void(f[5]), (1,), np.float32)[0]
+        f = carray(pointer(frame), (FRAME,), np.int64)
+        q, out = carray(pointer(f[0]), (f[1],), q_dtype), carray(pointer(f[2]), (f[3],), np.float32)
+        scale = carray(pointer(f[5]), (1,), np.float32)[0]
         for i in range(q.size):
             out[i] = np.float32(np.int32(q[i]) - np.int32(f[4])) * scale
 
@@ -1206,8 +1206,8 @@ def copy_step():
 
     @cfunc(STEP, cache=True)
     def step(frame, first, last, thread):
-        f = carray(_void(frame), (FRAME,), np.int64)
-        source, target = carray(_void(f[0]), (f[1],), np.uint8), carray(_void(f[2]), (f[3],), np.uint8)
+        f = carray(pointer(frame), (FRAME,), np.int64)
+        source, target = carray(pointer(f[0]), (f[1],), np.uint8), carray(pointer(f[2]), (f[3],), np.uint8)
         _copy(source, 0, target, 0, f[1])
 
     return step

@@ -9,6 +9,7 @@ from adderhw.fixed import MAX_SHIFT, Rounding
 from adderhw.kernels import compiled
 from adderhw.kernels.program import Program, make_step
 
+SHARED_TABLES = 4  # units of a Step that a thread takes at once: a microsecond's work, for taking costs a tenth of one
 MIN_RUN = 1024  # elements per requantisation loop: its set-up costs 100 ns, its body 0.25 ns per element
 MAX_SHIFT_32 = 30
 UNSIGNED = {1: np.uint8, 2: np.uint16}
@@ -137,7 +138,8 @@ def requantise_step(s, requant, out):
     tables = requant.table32, requant.table64
     out = unsigned(out)
     code = compiled.requantise_step(s.dtype.type, out.dtype.type)
-    return make_step(code, _table_lengths(s, requant), s.reshape(-1), out.reshape(-1), *tables, *requant[1:5])
+    flat = s.reshape(-1), out.reshape(-1)
+    return make_step(code, _table_lengths(s, requant), *flat, *tables, *requant[1:5], grain=SHARED_TABLES)
 
 
 def residual_step(a, b, requant_b, requant, out):
@@ -157,7 +159,8 @@ def residual_step(a, b, requant_b, requant, out):
     out = unsigned(out)
     code = compiled.residual_step(a.dtype.type, b.dtype.type, out.dtype.type)
     flat = [array.reshape(-1) for array in (a, b, out)]
-    return make_step(code, _table_lengths(a, requant), *flat, *tables, *requant_b[1:5], *requant[1:5])
+    units = _table_lengths(a, requant)
+    return make_step(code, units, *flat, *tables, *requant_b[1:5], *requant[1:5], grain=SHARED_TABLES)
 
 
 def residual(a, b, requant_b, requant, out_dtype, out=None):
