@@ -52,11 +52,9 @@ def _measure(layer, path, runs, with_cdist):
     rng = np.random.default_rng(channels)
     batch = max(1, WORKING_SET // (side * side * channels * 5))
     kernel, work, kind = _kernel_call(layer, batch, path, rng)
-    calls, works = [kernel], [work]
-    if path in ceiling.KINDS:
-        rounds = round(DIFFERENCES / ceiling.differences_per_round(kind))
-        calls.append(lambda: ceiling.run(kind(), rounds))
-        works.append(rounds * ceiling.differences_per_round(kind))
+    rounds = round(DIFFERENCES / ceiling.differences_per_round(kind))
+    calls = [kernel, lambda: ceiling.run(kind(), rounds)]
+    works = [work, rounds * ceiling.differences_per_round(kind)]
     if with_cdist:
         call, cdist_work = _cdist_call(layer, rng)
         calls.append(call)
@@ -64,11 +62,13 @@ def _measure(layer, path, runs, with_cdist):
     per_difference = [[t / work for t in times] for times, work in zip(paired(calls, runs), works, strict=True)]
     name = f"{size}x{size} {channels}ch {side}x{side}" + ("" if stride == 1 else f" /{stride}")
     row = {"layer": name, "batch": batch, "tile": kind.__name__}
-    row["G/s"] = 1e-9 / median(per_difference[0])
-    if path in ceiling.KINDS:
-        row["ceiling G/s"] = 1e-9 / median(per_difference[1])
-        row["of ceiling"] = median_ratio(per_difference[1], per_difference[0])
-        row["best/best"] = min(per_difference[1]) / min(per_difference[0])
+    row["G/s"], row["ceiling G/s"] = (1e-9 / median(times) for times in per_difference[:2])
+    row["of ceiling"] = median_ratio(per_difference[1], per_difference[0])
+    best, best_ceiling = (min(times) for times in per_difference[:2])
+    row["best/best"] = best_ceiling / best
+    tile = kind.positions * kind.vectors * kind.lanes * channels * size**2
+    row["steps"] = tile // ceiling.differences_per_round(kind)
+    row["ns beside"] = 1e9 * tile * (best - best_ceiling)
     if with_cdist:
         row["cdist G/s"] = 1e-9 / median(per_difference[-1])
         row["x cdist"] = median_ratio(per_difference[-1], per_difference[0])
