@@ -68,7 +68,7 @@ def load(name, split, *, limit=None, root=None):
     entry = _checked(name, split, limit)
     if entry.read is None:
         found = find_folder(name, split, limit=limit, root=root)
-        images, labels = np.stack([image_folder.decode(path) for path in found.paths]), found.labels
+        images, labels = np.asarray(image_folder.Images(found.paths)), found.labels
         classes = found.classes
     else:
         classes = entry.classes

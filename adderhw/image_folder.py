@@ -1,5 +1,7 @@
-"""ImageNet, or any data set of image files in a folder for each class; needs Pillow, which decodes one at a time."""
+"""ImageNet, or any data set of image files in a folder for each class; needs Pillow, which decodes them."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
@@ -11,6 +13,7 @@ from adderhw.errors import DataError
 SUFFIXES = (".jpeg", ".jpg", ".png")
 SPLITS = {"train": "train", "test": "val"}
 SIDE, SHORT_SIDE = 224, 256
+DECODERS = 8  # threads at most that decode a batch
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,36 @@ class ImageFolder:
     def first(self, count):
         """The first `count` images, or all if None."""
         return ImageFolder(self.paths[:count], self.labels[:count], self.classes)
+
+
+class Images:
+    """Image files as an array uint8 (N, 3, 224, 224) that is decoded only where np.asarray asks for it.
+
+    images[index] takes what an index along the first axis of an array takes, and decodes nothing.
+    """
+
+    dtype, ndim = np.dtype(np.uint8), 4
+
+    def __init__(self, paths):
+        self.paths = np.array(paths, object)
+
+    @property
+    def shape(self):
+        return len(self.paths), 3, SIDE, SIDE
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, index):
+        return Images(self.paths[index])
+
+    def __array__(self, dtype=None, copy=None):
+        """The images, decoded by several threads; raises DataError as `decode`."""
+        images = np.empty(self.shape, np.uint8)
+        with ThreadPoolExecutor(min(DECODERS, os.cpu_count())) as pool:
+            for image, pixels in zip(images, pool.map(decode, self.paths), strict=True):
+                image[:] = pixels
+        return images if dtype is None else images.astype(dtype, copy=False)
 
 
 def find(name, split, root):

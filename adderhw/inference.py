@@ -14,6 +14,7 @@ from adderhw.ops.base import RunOptions
 from adderhw.ort_check import OrtCheck
 from adderhw.plan import Plan, merged_statistics
 from adderhw.report.document import AccumulatorStats, LayerResult
+from adderhw.samples import batches
 from adderhw.trace import trace_to
 
 CLUSTER_IMAGES = 1024  # images of a task on a cluster
@@ -111,8 +112,8 @@ def warm_up(plan, samples):
 def run_batches(plan, samples, batch_size, checker, tracer, progress):
     """(logits of all samples, seconds inside the simulator)."""
     logits, seconds, name = [], 0.0, plan.graph.inputs[0].name
-    for start in range(0, len(samples), batch_size):
-        inputs = {name: samples.batch(start, start + batch_size)}
+    for start, values in batches(samples, batch_size):
+        inputs = {name: values}
         before = perf_counter()
         tensors = plan.run(inputs)
         seconds += perf_counter() - before

@@ -1,5 +1,6 @@
 """Turns a data set or an array file into batches of a model's own input, without holding them all."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 from adderhw import datasets
 from adderhw.array_files import read_arrays
 from adderhw.errors import DataError, ModelError
+from adderhw.image_folder import Images
 from adderhw.json_files import parse_json
 
 ARRAY_SUFFIXES = (".npy", ".npz")
@@ -15,14 +17,15 @@ ARRAY_SUFFIXES = (".npy", ".npz")
 
 @dataclass(frozen=True)
 class Samples:
-    """Images for a model. values: (N, …) as stored; labels: int64 (N,) or None; batch(a, b) gives model input.
+    """Images for a model. values: (N, …) as stored, an array or image files that are decoded when a batch is asked
+    for; labels: int64 (N,) or None; batch(a, b) gives model input.
 
     mean, std: float32 (C, 1, 1) in pixel units where the values are pixels to be normalised, else None.
     """
 
     name: str
     split: str | None
-    values: np.ndarray
+    values: np.ndarray | Images
     labels: np.ndarray | None
     mean: np.ndarray | None = None
     std: np.ndarray | None = None
@@ -34,6 +37,20 @@ class Samples:
         """The model's input for samples start … stop − 1."""
         part = np.asarray(self.values[start:stop])
         return part if self.mean is None else (part.astype(np.float32) - self.mean) / self.std
+
+
+def batches(samples, size):
+    """(start, the model's input) of each batch of up to `size` samples, in order.
+
+    While one is worked on, a thread reads, decodes and normalises the next: two are held, however many there are.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        ahead = pool.submit(samples.batch, 0, size)
+        for start in range(0, len(samples), size):
+            inputs, following = ahead.result(), start + size
+            if following < len(samples):
+                ahead = pool.submit(samples.batch, following, following + size)
+            yield start, inputs
 
 
 def open_samples(graph, data, split, limit, leave_out=None):
@@ -48,6 +65,9 @@ def open_samples(graph, data, split, limit, leave_out=None):
         raise DataError(f"limit: found {limit}, expected at least 1")
     if str(data).endswith(ARRAY_SUFFIXES):
         samples = from_file(Path(data), limit)
+    elif datasets.is_folder(data):
+        found = datasets.find_folder(data, split, limit=limit)
+        samples = Samples(data, split, Images(found.paths), found.labels)
     else:
         dataset = datasets.load(data, split, limit=limit)
         samples = Samples(dataset.name, dataset.split, dataset.images, dataset.labels)

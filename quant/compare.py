@@ -9,7 +9,7 @@ import numpy as np
 from adderhw.errors import AdderHwError, ModelError
 from adderhw.fixed import Format
 from adderhw.plan import Plan
-from adderhw.samples import open_samples
+from adderhw.samples import batches, open_samples
 from adderhw.simulation import load
 from quant.counterparts import Counterpart, along_channels, read_counterparts
 from quant.float_graph import read_float_graph
@@ -139,9 +139,9 @@ def compare(
     check_pair(graph, model.graph, counterparts, float_model, integer_model)
     stream = Stream(graph, model.graph, counterparts)
     samples = open_samples(graph, data, split, limit)
-    for start in range(0, len(samples), batch_size):
+    for start, values in batches(samples, batch_size):
         stop = min(start + batch_size, len(samples))
-        stream.add(samples.batch(start, stop), None if samples.labels is None else samples.labels[start:stop])
+        stream.add(values, None if samples.labels is None else samples.labels[start:stop])
         if progress:
             progress(stop, len(samples))
     return Comparison(

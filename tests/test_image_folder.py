@@ -1,12 +1,15 @@
 """Image folders: order, classes, decoding, and one line for what is missing or damaged."""
 
+import re
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from adderhw import datasets, image_folder
 from adderhw.errors import DataError
+from adderhw.samples import Samples, batches, open_samples
 
 pillow = pytest.importorskip("PIL.Image")
 
@@ -79,3 +82,51 @@ def test_without_pillow_one_line_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(DataError, match=r"found no Pillow, expected it installed: pip install adderhw\[images\]"):
         datasets.load("imagenet", "test", root=tmp_path)
+
+
+def test_images_are_chosen_as_in_an_array_and_decoded_only_where_they_are_read(tmp_path, monkeypatch):
+    write_folder(tmp_path, {"n01": 3, "n02": 3})
+    everything = datasets.load("imagenet", "test", root=tmp_path).images
+    images = image_folder.Images(datasets.find_folder("imagenet", "test", root=tmp_path).paths)
+    assert (images.shape, images.dtype, images.ndim, len(images)) == (everything.shape, np.uint8, 4, 6)
+    decoded, decode = [], image_folder.decode
+    monkeypatch.setattr(image_folder, "decode", lambda path: decoded.append(path) or decode(path))
+    for index in (slice(1, 4), np.array([5, 0]), np.array([True, False] * 3), slice(2, 2)):
+        chosen = images[index]
+        assert not decoded
+        assert (np.asarray(chosen) == everything[index]).all()
+        assert len(decoded) == len(chosen)
+        decoded.clear()
+    assert np.asarray(images[:1], np.float32).dtype == np.float32
+
+
+def test_a_model_is_fed_from_a_folder_two_batches_at_a_time(tmp_path, monkeypatch):
+    write_folder(tmp_path, {"n01": 5, "n02": 5})
+    monkeypatch.setenv("ADDERHW_DATA", str(tmp_path))
+    everything = datasets.load("imagenet", "test").images
+    decoded, decode = [], image_folder.decode
+    monkeypatch.setattr(image_folder, "decode", lambda path: decoded.append(path) or decode(path))
+    tensor = SimpleNamespace(name="image", shape=(None, 3, 224, 224), dtype=np.dtype(np.float32), is_float=True)
+    graph = SimpleNamespace(inputs=[tensor], metadata={"adderhw.preprocess": '{"mean": [5, 6, 7], "std": [1, 2, 4]}'})
+    left_out = tmp_path / "left_out.npz"
+    np.savez(left_out, test=np.array([3]))
+    samples = open_samples(graph, "imagenet", "test", None, left_out)
+    kept = np.delete(everything, 3, axis=0).astype(np.float32)
+    expected = (kept - np.float32([5, 6, 7]).reshape(3, 1, 1)) / np.float32([1, 2, 4]).reshape(3, 1, 1)
+    assert samples.labels.tolist() == [0, 1, 0, 0, 1, 0, 1, 0, 1]
+    parts = []
+    for start, values in batches(samples, 2):
+        assert start == 2 * len(parts)
+        assert len(decoded) <= start + 4
+        parts.append(values)
+    assert [len(part) for part in parts] == [2, 2, 2, 2, 1]
+    assert (np.concatenate(parts) == expected).all()
+
+
+def test_a_damaged_image_ends_the_batches_with_its_name(tmp_path):
+    write_folder(tmp_path, {"n01": 4})
+    paths = datasets.find_folder("imagenet", "test", root=tmp_path).paths
+    paths[2].write_bytes(b"no image")
+    samples = Samples("imagenet", "test", image_folder.Images(paths), None)
+    with pytest.raises(DataError, match=re.escape(f"{paths[2]}: found no readable image")):
+        list(batches(samples, 1))

@@ -10,7 +10,7 @@ import numpy as np
 from adderhw.foreign.exact import checked_tensors, exact_network
 from adderhw.inference import accuracy
 from adderhw.ort_check import OrtCheck
-from adderhw.samples import open_samples
+from adderhw.samples import batches, open_samples
 
 
 class Running(NamedTuple):
@@ -38,8 +38,8 @@ def run_exact(graph, running):
     checked = checked_tensors(network)
     checker = OrtCheck(graph.proto, None, threads, names=checked) if running.check else None
     scores, seconds = [], 0.0
-    for start in range(0, len(samples), running.batch_size):
-        inputs = {name: samples.batch(start, start + running.batch_size)}
+    for start, values in batches(samples, running.batch_size):
+        inputs = {name: values}
         before = perf_counter()
         tensors = network.run(inputs)
         seconds += perf_counter() - before

@@ -17,7 +17,7 @@ from adderhw.hardware.layers import adder_layers
 from adderhw.hardware.testbench import all_testbenches, layer_testbench, module_name
 from adderhw.kernels import Accumulator, adder_conv, pack_adder_conv
 from adderhw.plan import Plan
-from adderhw.samples import open_samples
+from adderhw.samples import batches, open_samples
 from adderhw.simulation import check_call
 from adderhw.trace import file_names
 
@@ -93,8 +93,8 @@ def run_layers(graph, layers, samples, accumulator):
     wanted = {layer.x for layer in layers} | {layer.node.output for layer in layers}
     wanted |= {layer.requantise.node.output for layer in layers if layer.requantise}
     plan, parts = Plan(graph, accumulator=accumulator, keep_all=True), []
-    for start in range(0, len(samples), BATCH):
-        inputs = {graph.inputs[0].name: samples.batch(start, start + BATCH)}
+    for _, values in batches(samples, BATCH):
+        inputs = {graph.inputs[0].name: values}
         tensors = {**inputs, **plan.run(inputs)}
         parts.append({name: tensors[name] for name in wanted})
     counts = {layer.name: int(plan.stats(layer.node)[-1]) for layer in layers}
