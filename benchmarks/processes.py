@@ -3,7 +3,8 @@
     python -m benchmarks.processes
 
 Needs ADDERHW_DATA with CIFAR-10 for the first row. Targets: 10,000 images with accuracy, tallies and JSON within 6 s
-and 500 MB; the second start with the digits, 100 images, within 1.5 s. QONNX (pip install adderhw[qonnx]) runs the
+and 500 MB; the second start with the digits, 100 images, within 1.5 s. ResNet-18 takes no more memory for four times
+as many JPEG files (needs adderhw[images]). QONNX (pip install adderhw[qonnx]) runs the
 same integer network image by image, each custom op as its function body in onnxruntime, in a process that has loaded
 it already; the ratio is of images per second, and its outputs are compared with ours.
 """
@@ -14,6 +15,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,13 +24,17 @@ from statistics import median
 import numpy as np
 import onnx
 import onnxruntime
+from PIL import Image
 
 from adderhw import simulation
 from adderhw.plan import Plan
 from adderhw.simulation import load
+from benchmarks.networks import adder_network
 from benchmarks.timing import cpu_name, median_ratio, paired, print_table, write_json
+from export.writer import write_graph
 
 SHIPPED = Path(simulation.SHIPPED_MODEL).parent
+JPEGS = (128, 512)  # 500×375, the usual size of ImageNet's
 ANN20 = SHIPPED / "cifar10_ann20_int8.onnx"
 MEASURED = """
 import json, resource, subprocess, sys, time
@@ -40,10 +46,14 @@ print(json.dumps({"seconds": seconds, "MiB": peak, "code": done.returncode, "err
 """
 
 
-def measured(arguments, runs):
-    """(median seconds, most MiB) of `runs` processes of adderhw.simulate, after one that is not counted."""
+def measured(arguments, runs, data=None):
+    """(median seconds, most MiB) of `runs` processes of adderhw.simulate, after one that is not counted.
+
+    data: the folder of data sets, where it is another than ADDERHW_DATA.
+    """
     command = [sys.executable, "-c", MEASURED, sys.executable, "-m", "adderhw.simulate", *arguments]
-    found = [json.loads(subprocess.check_output(command)) for _ in range(runs + 1)]
+    environment = {**os.environ, "ADDERHW_DATA": data} if data else None
+    found = [json.loads(subprocess.check_output(command, env=environment)) for _ in range(runs + 1)]
     for each in found:
         if each["code"]:
             raise SystemExit(f"simulate {' '.join(arguments)}: {each['error']}")
@@ -62,6 +72,27 @@ def process_rows(runs):
             seconds, peak = measured(arguments, runs)
             rows.append({"process": name, "runs": runs, "s": seconds, "at most s": most_seconds, "MiB": peak,
                          "at most MiB": "" if most_memory is None else round(most_memory)})  # fmt: skip
+    return rows
+
+
+def streaming_rows(runs):
+    """A row for ResNet-18 on few and on four times as many JPEG files: memory must not grow with them."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        graph = replace(adder_network("resnet18"), metadata={"adderhw.preprocess": '{"mean": [128], "std": [64]}'})
+        model = Path(folder) / "resnet18.onnx"
+        write_graph(graph, model)
+        classes = [Path(folder) / "imagenet" / "val" / f"n{label}" for label in range(4)]
+        for each in classes:
+            each.mkdir(parents=True)
+        draw = np.random.default_rng(0)
+        for index in range(max(JPEGS)):
+            coarse = Image.fromarray(draw.integers(0, 256, (15, 20, 3)).astype(np.uint8))
+            coarse.resize((500, 375)).save(classes[index % 4] / f"{index:04}.jpg", quality=90)
+        for images in JPEGS:
+            arguments = [str(model), "--data", "imagenet", "--batch-size", "32", "--limit", str(images)]
+            seconds, peak = measured(arguments, runs, folder)
+            rows.append({"network": "resnet18", "JPEG files": images, "runs": runs, "s": seconds, "MiB": peak})
     return rows
 
 
@@ -150,6 +181,8 @@ def main():
     print(f"{cpu_name()}, medians; memory is the most of all runs")
     result = {"cpu": cpu_name(), "processes": process_rows(arguments.runs)}
     print_table(result["processes"])
+    result["streaming"] = streaming_rows(min(arguments.runs, 3))
+    print_table(result["streaming"])
     if find_spec("qonnx"):
         result["qonnx"] = qonnx_row(arguments.qonnx_images, 1)
         print_table([result["qonnx"]])
