@@ -75,7 +75,7 @@ def test_commands_and_options_named_in_the_text_exist(page):
             assert set(re.findall(r"(?<![\w-])--[a-z][\w-]*", span)) <= options | OTHER_OPTIONS, span
 
 
-OTHER_OPTIONS = {"--files", "--jobs", "--memory", "--networks", "--only", "--seconds", "--target"}  # of tests.fuzz, .soak
+OTHER_OPTIONS = {"--files", "--jobs", "--memory", "--networks", "--only", "--seconds", "--target"}  # of fuzz and soak
 
 
 def test_the_table_of_the_file_format_is_that_of_the_ops():
