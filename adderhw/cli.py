@@ -40,7 +40,9 @@ def command(
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(help="Data set (digits, the default, cifar10, mnist, imagenet, …) or a .npy/.npz file with x and y."),
+        typer.Option(
+            help="Data set (digits, the default, cifar10, mnist, imagenet, …) or a .npy/.npz file with x and y."
+        ),
     ] = None,
     split: Annotated[str, typer.Option(help="Split of the data set: train or test.")] = "test",
     limit: Annotated[int | None, typer.Option(help="Only the first LIMIT images.")] = None,
