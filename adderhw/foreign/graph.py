@@ -113,7 +113,11 @@ def check_attributes(model):
     """Raises ModelError for an attribute that has no value or another type than its op's schema states.
 
     ONNX shape inference looks at neither. Ops that ONNX does not define are checked as their proxy, else not at all.
+    A version of an opset that is no positive int32 is refused too: there is no schema of it.
     """
+    for entry in model.opset_import:
+        if not 0 < entry.version < 1 << 31:
+            raise ModelError(f"opset of domain {entry.domain!r}: found version {entry.version}, expected 1 to 2^31 - 1")
     opsets = {"" if entry.domain in ONNX_DOMAINS else entry.domain: entry.version for entry in model.opset_import}
     for raw in model.graph.node:
         node = proxy(raw)

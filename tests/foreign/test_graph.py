@@ -146,3 +146,11 @@ def test_an_attribute_that_no_schema_knows_needs_a_value():
         ModelError, match=r"node 'n' \(Mystery\): found UNDEFINED in attribute 'size', expected a value"
     ):
         foreign_graph(proto, "m")
+
+
+@pytest.mark.parametrize("version", [-1, 0, 1 << 31, 1 << 40])
+def test_an_opset_that_cannot_be_is_named(version):
+    proto = float_cnn()
+    proto.opset_import[0].version = version
+    with pytest.raises(ModelError, match=rf"opset of domain '': found version {version}, expected 1 to 2\^31 - 1"):
+        foreign_graph(proto, "m")
