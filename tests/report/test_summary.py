@@ -43,3 +43,9 @@ def test_a_network_that_was_only_counted_says_so_and_why():
     assert text.startswith("ann.onnx as CNN\ntally only, nothing was simulated: no data\nWeights are random.\n")
     assert "top-1" not in text
     assert "CNN / ANN over all tables" not in text
+
+
+def test_a_network_without_adder_layers_has_no_line_for_them():
+    text = printed(document(layers=[mac("m", "Conv", 9, 4)]))
+    assert "accumulators ANN none, CNN none" in text
+    assert "CNN / ANN over all tables" not in text
