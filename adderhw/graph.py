@@ -95,6 +95,9 @@ class Graph:
         if len(node.inputs) < least or (len(node.inputs) > most and not op.variadic) or "" in needed:
             expected = f"at least {least}" if op.variadic else f"{least} to {most} ({', '.join(op.inputs)})"
             node.fail(f"{len(node.inputs)} inputs", expected)
+        for name in node.inputs[: op.activations]:
+            if tensors[name].value is not None:
+                node.fail(f"a constant input {name!r}", "an activation")
         padded = (*node.inputs, *[""] * (len(op.inputs) - len(node.inputs)))
         return tuple(tensors[name] if name else None for name in padded)
 

@@ -1,4 +1,7 @@
-"""The oldest and newest that setup.cfg admits: python -m tests.compat. A line for each; ends with 1 if one fails.
+"""The oldest and newest that setup.cfg admits. A line for each; ends with 1 if one fails.
+
+    python -m tests.compat                  all of them
+    python -m tests.compat 3.12-newest      one, or several: 3.11-lowest, 3.11-newest, 3.12-newest, 3.13-newest
 
 Each interpreter that is found gets the newest versions of what the simulator needs, the oldest interpreter also the
 lowest ones, in a virtual environment of its own under build/compat; there a selection of tests runs, and the network
@@ -71,8 +74,12 @@ def attempt(version, lowest):
 
 
 def main():
-    """Tries all of them, or those named on the command line: 3.11-lowest, 3.12-newest, …"""
+    """Tries all of them, or those named on the command line."""
     names = [f"{PYTHONS[0]}-lowest", *(f"{version}-newest" for version in PYTHONS)]
+    unknown = [name for name in sys.argv[1:] if name not in names]
+    if unknown:
+        print(f"error: compat: found {unknown[0]!r}, expected one or more of {', '.join(names)}", file=sys.stderr)
+        sys.exit(2)
     failed = False
     for name in sys.argv[1:] or names:
         version, _, which = name.partition("-")

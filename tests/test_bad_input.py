@@ -81,6 +81,15 @@ def test_an_input_that_is_a_batch_of_nothing(refused, tmp_path):
     refused(changed(tmp_path, change), words=["input 'image'", "expected a batch axis and sizes above 0 after it"])
 
 
+def test_a_constant_in_place_of_an_activation(refused, tmp_path):
+    def change(model):
+        (mean,) = (node for node in model.graph.node if node.name == "mean")
+        mean.input[0], mean.input[1] = mean.input[1], mean.input[0]
+
+    words = "node 'mean' (Requantize): found a constant input 'one', expected an activation"
+    refused(changed(tmp_path, change), words=[words])
+
+
 def test_a_name_that_is_no_text(refused, tmp_path):
     data = models.digits_model().SerializeToString()
     (tmp_path / "names.onnx").write_bytes(data.replace(b"adder", b"add\xc9r"))

@@ -62,3 +62,12 @@ def test_foreign_and_older_files_are_one_line_and_code_2(run, files, tmp_path, c
 def test_one_run_alone_is_refused(run, files):
     assert run(files[0])[0] == 2
     assert run(files[0])[2] == "error: compare: found 1 document, expected two or more\n"
+
+
+def test_what_does_not_compare_is_said_on_every_output(run, files, tmp_path):
+    write_json(document(data={"name": "cifar10", "split": "test", "count": 9}), tmp_path / "c.json")
+    markdown = tmp_path / "c.md"
+    code, out, _ = run(files[0], tmp_path / "c.json", "--markdown", markdown)
+    note = "The runs are on different data sets: their accuracies do not compare."
+    assert (code, note in out, note in markdown.read_text(encoding="utf-8")) == (0, True, True)
+    assert run(*files)[1].count("different") == 0

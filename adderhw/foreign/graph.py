@@ -63,6 +63,7 @@ def foreign_graph(proto, name):
     if not model.graph.output:
         raise ModelError("model: found no outputs, expected one at least")
     constants = {tensor.name: array_of(tensor, empty=True) for tensor in model.graph.initializer}
+    check_attributes(model)
     model.graph.ClearField("value_info")
     for value in model.graph.output:
         value.type.tensor_type.ClearField("shape")
@@ -108,6 +109,34 @@ def inlined(proto):
     return model
 
 
+def check_attributes(model):
+    """Raises ModelError for an attribute that has no value or another type than its op's schema states.
+
+    ONNX shape inference looks at neither. Ops that ONNX does not define are checked as their proxy, else not at all.
+    A version of an opset that is no positive int32 is refused too: there is no schema of it.
+    """
+    for entry in model.opset_import:
+        if not 0 < entry.version < 1 << 31:
+            raise ModelError(f"opset of domain {entry.domain!r}: found version {entry.version}, expected 1 to 2^31 - 1")
+    opsets = {"" if entry.domain in ONNX_DOMAINS else entry.domain: entry.version for entry in model.opset_import}
+    for raw in model.graph.node:
+        node = proxy(raw)
+        domain = "" if node.domain in ONNX_DOMAINS else node.domain
+        try:
+            stated = onnx.defs.get_schema(node.op_type, opsets.get(domain, 0), domain).attributes
+        except onnx.defs.SchemaError:
+            stated = {}
+        for attribute in raw.attribute:
+            found = onnx.AttributeProto.AttributeType.Name(attribute.type)
+            expected = stated[attribute.name].type.name if attribute.name in stated else "a value"
+            if attribute.ref_attr_name:
+                found = f"a reference to {attribute.ref_attr_name!r}"
+            elif found != "UNDEFINED" and expected in (found, "a value"):
+                continue
+            where = f"node {name_of(raw)!r} ({raw.op_type})"
+            raise ModelError(f"{where}: found {found} in attribute {attribute.name!r}, expected {expected}")
+
+
 def set_batch(graph):
     """Makes every input's batch axis 1; raises ModelError for another fixed batch or another size that is open."""
     constants = {tensor.name for tensor in graph.initializer}
@@ -129,6 +158,11 @@ def set_batch(graph):
             raise ModelError(f"{where}: found shape {sizes}, expected sizes above 0 after the batch axis")
 
 
+def name_of(raw):
+    """A NodeProto's name; where it has none, that of its first output, or of its op."""
+    return raw.name or (raw.output[0] if raw.output else raw.op_type)
+
+
 def plain_node(raw):
     """The ForeignNode of a NodeProto, bytes as text and lists as tuples; raises ModelError for one without output."""
     attributes = {}
@@ -137,8 +171,7 @@ def plain_node(raw):
         value = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
         attributes[attribute.name] = tuple(value) if isinstance(value, (list, tuple)) else value
     domain = "" if raw.domain in ONNX_DOMAINS else raw.domain
-    name = raw.name or (raw.output[0] if raw.output else raw.op_type)
-    node = ForeignNode(raw.op_type, domain, name, tuple(raw.input), tuple(raw.output), attributes)
+    node = ForeignNode(raw.op_type, domain, name_of(raw), tuple(raw.input), tuple(raw.output), attributes)
     if not node.outputs or not node.outputs[0]:
         node.fail("no first output", "one")
     return node
@@ -197,10 +230,8 @@ def evaluate(model, raw, feeds):
     try:
         return [np.asarray(array) for array in ReferenceEvaluator(single).run(None, feeds)]
     except Exception as error:  # each op of the reference implementation raises what it likes
-        name = raw.name or raw.output[0]
-        raise ModelError(
-            f"node {name!r} ({raw.op_type}): found constants it cannot compute with ({error}), expected a valid model"
-        ) from None
+        where = f"node {name_of(raw)!r} ({raw.op_type})"
+        raise ModelError(f"{where}: found constants it cannot compute with ({error}), expected a valid model") from None
 
 
 def sizes_of(kind, array):

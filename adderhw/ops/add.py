@@ -16,6 +16,7 @@ class Add(Op):
     name = "Add"
     domain = ""
     inputs = ("a", "b")
+    activations = None
 
     def infer(self, node, args):
         """Both operands int32 of one shape and one scale, and a sum that fits int32."""

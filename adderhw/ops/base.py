@@ -67,6 +67,7 @@ class Op:
     name: in the graph and in ONNX. domain: its ONNX domain. standard: whether the reader also takes the op of
     that name from ONNX's own domain. inputs: names; the last `optional` ones may be left out, and where the op is
     `variadic` the last one may be followed by more of its kind.
+    activations: how many inputs, from the first on, must depend on the image (None: all); a parameter there is refused.
     body: the op's ONNX function body, in ONNX's text syntax; {compute} stands for FLOAT or DOUBLE.
     """
 
@@ -76,6 +77,7 @@ class Op:
     inputs: tuple[str, ...] = ("x",)
     optional = 0
     variadic = False
+    activations: int | None = 1
     output = "y"
     attributes: Mapping[str, Attribute] = MappingProxyType({})
     body = ""

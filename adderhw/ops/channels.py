@@ -15,6 +15,7 @@ class Concat(Op):
     name = "Concat"
     domain = ""
     variadic = True
+    activations = None
     attributes = {"axis": Attribute("int")}
 
     def infer(self, node, args):
@@ -78,14 +79,12 @@ class Gather(Op):
 
 
 def check_channels(node, tensors):
-    """Checks that the tensors are integer activations and that the node works along their channels."""
+    """Checks that the tensors are integers and that the node works along their channels."""
     if node.attributes["axis"] != 1:
         node.fail(f"axis {node.attributes['axis']}", "1, the channels")
     for tensor in tensors:
         if tensor.is_float:
             node.fail(f"input {tensor.name!r} of dtype {tensor.dtype}", "integers")
-        if tensor.value is not None:
-            node.fail(f"a constant input {tensor.name!r}", "an activation")
 
 
 def channels_of(node, x, indices):

@@ -1,11 +1,14 @@
 """The rivals are the same topology with other arithmetic, counted by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from adderhw.cost.baselines import (
+    ANN,
     ANN_WIRED,
     BASELINES,
     BNN,
@@ -102,6 +105,20 @@ def test_a_wired_difference_at_an_end_of_x_is_one_addition():
 def test_a_wired_shift_is_wiring_and_an_addition():
     (layer,) = SHIFT_WIRED.layers([adder()], [operands(*range(144))])
     assert layer.events == Tally({event("shift", 15): 1440, event("add", 23): 1440})
+
+
+def test_an_adder_network_has_one_grid_of_the_wider_operand_and_a_count_that_cannot_overflow():
+    multiplied = replace(STEM, input_bits=8, weight_bits=4, inner=True)
+    taken, kept = ANN.layers([multiplied, adder()])
+    assert taken.events == Tally({event("sub", 8): 27, event("abs", 9): 27, event("add", 8 + 5): 27})
+    assert (taken.kind, taken.input_bits, taken.weight_bits, taken.accumulator_bits) == ("adder", 8, 8, 13)
+    assert taken.paper == PaperCount(add=2 * 27)
+    assert kept == adder()
+
+
+def test_a_layer_of_constant_shifts_stays_as_it_is_where_weights_are_wired():
+    constant = replace(STEM, events=Tally({event("shift", 12): 27, event("add", 12): 27}))
+    assert CNN_WIRED.layers([constant], [operands(1, 2, 3, outputs=1)]) == (constant,)
 
 
 def test_a_float_network_is_float_throughout():

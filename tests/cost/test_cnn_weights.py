@@ -16,6 +16,15 @@ LAYERS = {
 }
 
 
+def written(path, nodes, arrays):
+    """An ONNX file of the nodes on x, whose output is y."""
+    tensors = [numpy_helper.from_array(np.asarray(array), name) for name, array in arrays.items()]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2, 4, 4])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    save(helper.make_model(helper.make_graph(nodes, "cnn", [x], [y], tensors)), path)
+    return path
+
+
 def saved(path, *weights):
     """An ONNX file with a Conv for a weight of rank 4 and a Gemm (transB) for one of rank 2."""
     nodes = [
@@ -24,11 +33,8 @@ def saved(path, *weights):
         else helper.make_node("Gemm", ["x", f"w{i}"], [f"y{i}"], transB=1)
         for i, weight in enumerate(weights)
     ]
-    tensors = [numpy_helper.from_array(weight, f"w{i}") for i, weight in enumerate(weights)]
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2, 4, 4])
-    y = helper.make_tensor_value_info("y0", TensorProto.FLOAT, None)
-    save(helper.make_model(helper.make_graph(nodes, "cnn", [x], [y], tensors)), path)
-    return path
+    nodes[0].output[0] = "y"
+    return written(path, nodes, {f"w{i}": weight for i, weight in enumerate(weights)})
 
 
 def test_each_channel_is_rounded_on_its_own_symmetric_grid(tmp_path):
@@ -68,3 +74,38 @@ def test_a_weight_whose_bytes_do_not_fit_is_refused(tmp_path):
     save(model, path)
     with pytest.raises(ModelError, match=r"cnn\.onnx: tensor 'w0': found unreadable data"):
         cnn_weights(path, LAYERS)
+
+
+def test_what_onnx_stores_transposed_is_turned(tmp_path):
+    nodes = [
+        helper.make_node("Conv", ["x", "c"], ["a"]),
+        helper.make_node("Flatten", ["a"], ["b"]),
+        helper.make_node("MatMul", ["b", "m"], ["d"]),
+        helper.make_node("Gemm", ["d", "g"], ["y"]),
+    ]
+    arrays = {"c": CONV, "m": np.arange(6, dtype=np.float32).reshape(2, 3), "g": np.ones((3, 1), np.float32)}
+    layers = {
+        "conv": LAYERS["conv"],
+        "wide": (Operands((2, 1, 1), np.zeros((3, 2, 1, 1), np.int64), (0, 255)), 8),
+        "last": (Operands((3, 1, 1), np.zeros((1, 3, 1, 1), np.int64), (0, 255)), 4),
+    }
+    found = cnn_weights(written(tmp_path / "cnn.onnx", nodes, arrays), layers)
+    assert found["wide"][:, :, 0, 0].tolist() == [[0, 127], [32, 127], [51, 127]]  # m's columns (0, 3), (1, 4), (2, 5)
+    assert found["last"][:, :, 0, 0].tolist() == [[7, 7, 7]]
+
+
+def test_a_zero_point_is_taken_off_and_a_product_of_two_activations_is_no_layer(tmp_path):
+    nodes = [
+        helper.make_node("ConvInteger", ["x", "w", "", "z"], ["a"]),
+        helper.make_node("MatMul", ["a", "a"], ["b"]),
+        helper.make_node("ConvInteger", ["x", "v"], ["y"]),
+    ]
+    arrays = {
+        "w": np.array([[[[0]], [[255]]]], np.uint8),
+        "z": np.uint8(128),
+        "v": np.array([[[[0]], [[255]]]], np.uint8),
+    }
+    one = (Operands((2, 4, 4), np.zeros((1, 2, 1, 1), np.int64), (0, 255)), 8)
+    found = cnn_weights(written(tmp_path / "cnn.onnx", nodes, arrays), {"first": one, "second": one})
+    assert found["first"][0, :, 0, 0].tolist() == [-128, 127]
+    assert found["second"][0, :, 0, 0].tolist() == [0, 255]

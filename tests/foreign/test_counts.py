@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 
 from adderhw.cost.events import Tally, tally_by_name
 from adderhw.errors import CostError
@@ -47,6 +47,19 @@ def real(*shape):
         (one_op("ReduceMean", IMAGE, axes=[2, 3]), {"fadd:32": 32, "fmul:32": 2}),
         (one_op("Transpose", IMAGE, perm=[0, 2, 3, 1]), {}),
         (one_op("Concat", IMAGE, constants={"b": real(1, 3, 4, 4)}, axis=1), {}),
+        (one_op("Abs", IMAGE), {}),
+        (one_op("HardSigmoid", IMAGE), {"cmp:32": 64, "fadd:32": 32, "fmul:32": 32}),
+        (one_op("Max", IMAGE, constants={"b": real(1), "c": real(1)}), {"cmp:32": 64}),
+        (one_op("ReduceSum", IMAGE, constants={"axes": np.array([2, 3])}), {"fadd:32": 32}),
+        (one_op("ReduceMax", IMAGE, axes=[2, 3]), {"cmp:32": 30}),
+        (one_op("MaxPool", IMAGE, kernel_shape=[1, 1], strides=[2, 2]), {}),
+        (one_op("AveragePool", IMAGE, kernel_shape=[3, 3], pads=[1] * 4), {"fadd:32": 200, "fmul:32": 32}),
+        (
+            one_op("AveragePool", IMAGE, kernel_shape=[3, 3], pads=[1] * 4, count_include_pad=1),
+            {"fadd:32": 288, "fmul:32": 32},
+        ),
+        (one_op("AveragePool", IMAGE, kernel_shape=[3, 3], auto_pad="SAME_UPPER"), {"fadd:32": 288, "fmul:32": 32}),
+        (one_op("Resize", IMAGE, constants={"roi": real(0), "s": np.float32([1, 1, 2, 2])}), {}),
     ],
     ids=lambda value: value.graph.node[0].op_type if hasattr(value, "graph") else "",
 )
@@ -72,10 +85,136 @@ def test_an_op_without_a_cost_is_refused_by_name(proto):
         events(proto)
 
 
+def test_what_moves_numbers_has_no_cost_only_where_that_is_wiring():
+    linear = one_op("Resize", IMAGE, constants={"roi": real(0), "s": np.float32([1, 1, 2, 2])}, mode="linear")
+    with pytest.raises(CostError, match=r"node 'n' \(Resize\): found mode 'linear', which has no cost here"):
+        events(linear)
+    node = helper.make_node("Gather", ["x", "i"], ["y"], "n", axis=1)
+    inputs = {"dtype": TensorProto.INT64, "out_dtype": TensorProto.INT64}
+    with pytest.raises(CostError, match=r"node 'n' \(Gather\): found indices that the network computes"):
+        events(model_of([node], {"x": ["N", 5], "i": ["N"]}, {"y": None}, {}, **inputs))
+    nodes = [
+        helper.make_node("MaxPool", ["x"], ["f"], "f", kernel_shape=[1, 1]),
+        helper.make_node("QuantizeLinear", ["f", "s", "z"], ["q"], "q"),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["d"], "d"),
+        helper.make_node("Concat", ["f", "d"], ["y"], "n", axis=1),
+    ]
+    constants = {"s": np.float32(0.5), "z": np.uint8(0)}
+    with pytest.raises(CostError, match=r"node 'n' \(Concat\): found floats beside integers"):
+        events(model_of(nodes, {"x": IMAGE}, {"y": None}, constants))
+
+
+def test_what_only_floats_can_is_refused_for_integers():
+    with pytest.raises(CostError, match=r"node 'n' \(HardSwish\): found integers of 8 bits, for which it has no cost"):
+        events(one_op("HardSwish", IMAGE), bits=8)
+    node = helper.make_node("Cast", ["x"], ["y"], "n", to=TensorProto.INT8)
+    with pytest.raises(CostError, match=r"node 'n' \(Cast\): found a cast to int8, which has no cost here"):
+        events(model_of([node], {"x": IMAGE}, {"y": None}, {}, out_dtype=TensorProto.INT8))
+
+
 def test_division_by_what_the_network_computes_is_refused():
     nodes = [helper.make_node("Relu", ["x"], ["r"], "r"), helper.make_node("Div", ["x", "r"], ["y"], "n")]
     with pytest.raises(CostError, match=r"node 'n' \(Div\): found a division by what the network computes"):
         events(model_of(nodes, {"x": IMAGE}, {"y": None}, {}))
+
+
+@pytest.mark.parametrize(
+    ("proto", "expected"),
+    [
+        (one_op("Abs", IMAGE), {"abs:8": 32}),
+        (one_op("Max", IMAGE, constants={"b": real(1)}), {"cmp:8": 32}),
+        # a product of 16 bits; behind it a constant of 14 bits, an addition, a shift and two comparisons
+        (
+            one_op("Mul", IMAGE, constants={"b": real(1)}),
+            {"mul:8": 32, "mul:16x14": 32, "add:30": 32, "shift:30": 32, "cmp:16": 64},
+        ),
+        (
+            one_op("Pow", IMAGE, constants={"e": np.float32(2)}),
+            {"mul:8": 32, "mul:16x14": 32, "add:30": 32, "shift:30": 32, "cmp:16": 64},
+        ),
+        # times a constant of 14 bits, and for a batch norm an offset; then rounding, shift and two comparisons
+        (
+            one_op("LeakyRelu", IMAGE, alpha=0.1),
+            {"mul:8x14": 32, "add:22": 32, "shift:22": 32, "cmp:22": 64},
+        ),
+        (
+            one_op("BatchNormalization", IMAGE, constants={k: real(2) for k in "gomv"}),
+            {"mul:8x14": 32, "add:22": 64, "shift:22": 32, "cmp:22": 64},
+        ),
+        # both operands on one grid of 22 bits, a sum of 23; the constant is there before the network runs
+        (
+            one_op("Add", IMAGE, constants={"b": real(2, 1, 1)}),
+            {"mul:8x14": 32, "add:23": 64, "shift:23": 32, "cmp:23": 64},
+        ),
+        # 16 values of 8 bits are 12 bits; two sums are rescaled
+        *[
+            (proto, {"add:12": 32, "mul:12x14": 2, "add:26": 2, "shift:26": 2, "cmp:12": 4})
+            for proto in (
+                one_op("GlobalAveragePool", IMAGE),
+                one_op("ReduceSum", IMAGE, constants={"axes": np.array([2, 3])}),
+            )
+        ],
+    ],
+    ids=lambda value: value.graph.node[0].op_type if hasattr(value, "graph") else "",
+)
+def test_the_events_of_an_op_on_eight_bit_integers(proto, expected):
+    assert events(proto, bits=8) == expected
+
+
+def test_a_constant_behind_an_integer_layer_joins_its_rescaling():
+    nodes = [helper.make_node("Conv", ["x", "w"], ["c"], "c"), helper.make_node("Add", ["c", "b"], ["y"], "b")]
+    constants = {"w": real(3, 2, 1, 1), "b": real(3, 1, 1)}
+    # 48 sums of 8 + 8 + 1 bits; one rescaling, no addition of its own for b
+    assert events(model_of(nodes, {"x": IMAGE}, {"y": None}, constants), bits=8) == {
+        "mul:8": 96, "add:17": 96, "mul:17x14": 48, "add:31": 48, "shift:31": 48, "cmp:17": 96,
+    }  # fmt: skip
+
+
+def codes(op, names, grids):
+    """A model of one op of onnxruntime's own domain on x, uint8; grids: {name of a scale: its value}."""
+    constants = {name: np.float32(value) for name, value in grids.items()} | {
+        "z": np.uint8(0),
+        "b": np.uint8([[[[9]]]]),
+    }
+    node = helper.make_node(op, names, ["y"], "n", domain="com.microsoft", **({"axis": 1} if "Concat" in op else {}))
+    types = {"dtype": TensorProto.UINT8, "out_dtype": TensorProto.UINT8}
+    return model_of([node], {"x": IMAGE}, {"y": None}, {k: v for k, v in constants.items() if k in names}, **types)
+
+
+def test_a_product_of_codes_is_rescaled_to_a_code():
+    proto = codes("QLinearMul", ["x", "s", "z", "b", "s", "z", "s", "z"], {"s": 0.5})
+    assert events(proto) == {"mul:8": 32, "mul:16x24": 32, "add:40": 64, "shift:40": 32, "cmp:16": 64}
+
+
+def test_codes_side_by_side_are_rescaled_where_their_grid_is_another():
+    same, other = (
+        codes("QLinearConcat", ["s", "z", "x", "s", "z", "x", name, "z"], {"s": 0.5, "t": 2}) for name in "st"
+    )
+    assert events(same) == {}
+    assert events(other) == {"mul:8x24": 32, "add:32": 64, "shift:32": 32, "cmp:8": 64}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected"), [("FLOAT", {}), ("FLOAT16", {"fadd:32": 32}), ("DOUBLE", {"fadd:64": 32})]
+)
+def test_a_cast_to_another_float_rounds_in_an_adder_of_the_wider_one(dtype, expected):
+    nodes = [
+        helper.make_node("MaxPool", ["x"], ["p"], "p", kernel_shape=[1, 1]),
+        helper.make_node("Cast", ["p"], ["y"], "n", to=TensorProto.DataType.Value(dtype)),
+    ]
+    assert (
+        events(model_of(nodes, {"x": IMAGE}, {"y": None}, {}, out_dtype=TensorProto.DataType.Value(dtype))) == expected
+    )
+
+
+@pytest.mark.parametrize(
+    ("how", "pads"), [("SAME_UPPER", (0, 0, 1, 1)), ("SAME_LOWER", (1, 1, 0, 0)), ("VALID", (0, 0, 0, 0))]
+)
+def test_pads_that_are_words_become_numbers(how, pads):
+    proto = one_op("Conv", IMAGE, constants={"w": real(3, 2, 3, 3)}, strides=[2, 2], auto_pad=how)
+    layer = count_network(foreign_graph(proto, "m"))[0]
+    assert layer.operands.pads == pads
+    assert layer.work.outputs == 3 * (1 if how == "VALID" else 4)
 
 
 def test_a_float_network_by_hand():

@@ -153,3 +153,145 @@ def test_a_relu_that_the_clip_does_not_imply_is_not_determined(tmp_path):
     proto.graph.node.append(relu)
     with pytest.raises(InexactError, match=r"node 'relu' \(Relu\)"):
         exact_network(foreign_graph(proto, "m"), 1)
+
+
+def wrapped(op, *, x_grid=("xs", "z"), y_grid=("ys", "z"), relu=False, bias=None, x_shape=(2, 4, 4), **changes):
+    """QuantizeLinear, DequantizeLinear, `op` on constant codes w, maybe Relu, QuantizeLinear; changes: constants."""
+    constants = {
+        "xs": np.float32(0.5), "ys": np.float32(2), "z": np.uint8(0), "w": np.int8([[[[3]], [[-2]]]]),
+        "ws": np.float32(0.25), "wz": np.int8(0), "bs": np.float32(0.125), "bz": np.int32(0),
+        **({} if bias is None else {"b": bias}),
+    }  # fmt: skip
+    attributes = {key: changes.pop(key) for key in tuple(changes) if key not in constants}
+    constants |= changes
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", *x_grid], ["q"], "enter"),
+        helper.make_node("DequantizeLinear", ["q", *x_grid], ["d"], "codes"),
+        helper.make_node("DequantizeLinear", ["w", "ws", "wz"], ["v"], "weights"),
+        helper.make_node(op, ["d", "v", *(["c"] if bias is not None else [])], ["s"], "layer", **attributes),
+        helper.make_node("QuantizeLinear", ["r" if relu else "s", *y_grid], ["y"], "leave"),
+    ]
+    if bias is not None:
+        nodes.insert(3, helper.make_node("DequantizeLinear", ["b", "bs", "bz"], ["c"], "bias"))
+    if relu:
+        nodes.insert(-1, helper.make_node("Relu", ["s"], ["r"], "relu"))
+    out = TensorProto.UINT8
+    return model_of(nodes, {"x": ["N", *x_shape]}, {"y": None}, constants, out_dtype=out)
+
+
+PRODUCT = {"w": np.int8([[3, 0], [-2, 9]]), "x_shape": (2,)}
+
+
+@pytest.mark.parametrize(
+    "proto",
+    [
+        wrapped("Conv"),
+        wrapped("Conv", x_grid=("xs", "")),
+        wrapped("Conv", bias=np.int32([50]), relu=True),
+        wrapped("Gemm", **PRODUCT),
+        wrapped("Gemm", **PRODUCT, bias=np.int32([50, -50]), transB=1),
+        wrapped("MatMul", **PRODUCT),
+    ],
+)
+def test_layers_between_quantisers_equal_onnxruntime(proto):
+    sizes = [dim.dim_value or 9 for dim in proto.graph.input[0].type.tensor_type.shape.dim]
+    values, differing = mismatches(proto, np.random.default_rng(3).uniform(-9, 140, sizes).astype(np.float32))
+    assert differing == 0
+    assert values > 9
+
+
+@pytest.mark.parametrize(
+    ("proto", "words"),
+    [
+        (wrapped("Conv", bias=np.int32([1]), bs=np.float32(1)), "'layer' (Conv) has a bias 'c' on another scale than"),
+        (
+            wrapped("Conv", relu=True, z=np.uint8(3)),
+            "'leave' (QuantizeLinear) does not clip at 0 what a Relu before it",
+        ),
+        (wrapped("Conv", xs=np.float32(np.inf)), "'enter' (QuantizeLinear) has a scale of float32, which is no finite"),
+        (
+            wrapped("Conv", ys=np.float32([1, -1])),
+            "'leave' (QuantizeLinear) has a scale of float32, which is no finite",
+        ),
+        (
+            wrapped("Conv", xs=np.float32([1, 2])),
+            "'enter' (QuantizeLinear) has a scale for each channel of an activation",
+        ),
+        (
+            wrapped("Conv", ws=np.float32([1, 2]), wz=np.int8([1, 2]), w=np.int8(np.ones((2, 2, 1, 1)))),
+            "'weights' (DequantizeLinear) has a zero point for each channel, which is not simulated here",
+        ),
+        (wrapped("Conv", auto_pad="SAME_UPPER"), "'layer' (Conv) is no 2-D convolution with stated pads"),
+        (wrapped("Conv", x_shape=(2, 4), w=np.int8([[[3], [1]]])), "'layer' (Conv) is no 2-D convolution with stated"),
+        (
+            wrapped("Gemm", **PRODUCT, alpha=2.0),
+            "'layer' (Gemm) has alpha, beta or transA, whose product with the scales",
+        ),
+        (
+            wrapped("MatMul", w=np.int8([[3, 0], [-2, 9]]), x_shape=(3, 2)),
+            "'layer' (MatMul) is no product of (N, K) and a constant (K, O)",
+        ),
+    ],
+)
+def test_a_layer_that_is_not_determined_says_where_and_why(proto, words):
+    with pytest.raises(InexactError, match=re.escape(words)):
+        exact_network(foreign_graph(proto, "m"), 1)
+
+
+def moved(*nodes, **constants):
+    """The nodes behind codes d of x, on grid xs, z."""
+    first = [
+        helper.make_node("QuantizeLinear", ["x", "xs", "z"], ["q"], "enter"),
+        helper.make_node("DequantizeLinear", ["q", "xs", "z"], ["d"], "codes"),
+    ]
+    constants = {"xs": np.float32(0.5), "z": np.uint8(0)} | constants
+    return model_of([*first, *nodes], {"x": ["N", 2, 4, 4]}, {nodes[-1].output[0]: None}, constants)
+
+
+@pytest.mark.parametrize(
+    ("proto", "words"),
+    [
+        (
+            moved(helper.make_node("MaxPool", ["d"], ["y"], "pool", kernel_shape=[2, 2], ceil_mode=1)),
+            "'pool' (MaxPool) has attributes that are not simulated here",
+        ),
+        (
+            moved(helper.make_node("MaxPool", ["x"], ["y"], "pool", kernel_shape=[2, 2])),
+            "'pool' (MaxPool) is computed in floating point",
+        ),
+        (
+            moved(
+                helper.make_node("QuantizeLinear", ["d", "t", "z"], ["p"], "again"),
+                helper.make_node("DequantizeLinear", ["p", "t", "z"], ["y"], "y"),
+                t=np.float32(2),
+            ),
+            "'again' (QuantizeLinear) quantises 'd', which",
+        ),
+        (
+            moved(
+                helper.make_node("Conv", ["d", "w"], ["y"], "layer"),
+                w=np.ones((1, 2, 1, 1), np.float32),
+            ),
+            "'layer' (Conv) reads 'w', which is not quantised",
+        ),
+        (
+            moved(
+                helper.make_node("DequantizeLinear", ["w", "xs"], ["v"], "weights"),
+                helper.make_node("Conv", ["d", "v", "b"], ["y"], "layer"),
+                w=np.ones((1, 2, 1, 1), np.uint8),
+                b=np.ones(1, np.float32),
+            ),
+            "'layer' (Conv) has a bias 'b' of floats, which is not determined",
+        ),
+    ],
+)
+def test_an_op_behind_codes_that_is_not_determined_says_where_and_why(proto, words):
+    with pytest.raises(InexactError, match=re.escape(words)):
+        exact_network(foreign_graph(proto, "m"), 1)
+
+
+def test_a_scale_that_the_network_computes_is_not_determined():
+    node = helper.make_node("QuantizeLinear", ["x", "s"], ["y"], "enter")
+    proto = model_of([node], {"x": ["N", 2], "s": ["N"]}, {"y": None}, {}, out_dtype=TensorProto.UINT8)
+    with pytest.raises(InexactError, match=r"'enter' \(QuantizeLinear\) has 's' computed by the network"):
+        exact_network(foreign_graph(proto, "m"), 1)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from onnx import AttributeProto, TensorProto, helper
 
 from adderhw.errors import ModelError
 from adderhw.foreign.graph import foreign_graph
@@ -112,4 +112,45 @@ def test_an_element_type_that_does_not_exist_is_named():
     proto = one_op("Relu", [1, 3])
     proto.graph.input[0].type.tensor_type.elem_type = 99
     with pytest.raises(ModelError, match=r"node 'n' \(Relu\): found element type 99 of 'x', expected one of ONNX's"):
+        foreign_graph(proto, "m")
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda pads: setattr(pads, "type", AttributeProto.TENSOR), "TENSOR"),
+        (lambda pads: setattr(pads, "type", AttributeProto.INT), "INT"),
+        (lambda pads: pads.ClearField("type"), "UNDEFINED"),
+        (lambda pads: setattr(pads, "ref_attr_name", "outer"), "a reference to 'outer'"),
+    ],
+)
+def test_an_attribute_of_another_type_than_its_ops_is_named(change, found):
+    proto = float_cnn()
+    (pads,) = (attribute for attribute in proto.graph.node[0].attribute if attribute.name == "pads")
+    change(pads)
+    with pytest.raises(ModelError) as error:
+        foreign_graph(proto, "m")
+    assert str(error.value) == f"node 'stem' (Conv): found {found} in attribute 'pads', expected INTS"
+
+
+def test_attributes_of_onnxruntimes_own_ops_are_held_against_those_of_the_standard_ones():
+    proto = one_op("QLinearConcat", [1, 3], domain="com.microsoft", axis=1.0)
+    with pytest.raises(ModelError, match=r"node 'n' \(QLinearConcat\): found FLOAT in attribute 'axis', expected INT"):
+        foreign_graph(proto, "m")
+
+
+def test_an_attribute_that_no_schema_knows_needs_a_value():
+    proto = one_op("Mystery", [1, 3], domain="com.example", size=3)
+    proto.graph.node[0].attribute[0].ClearField("type")
+    with pytest.raises(
+        ModelError, match=r"node 'n' \(Mystery\): found UNDEFINED in attribute 'size', expected a value"
+    ):
+        foreign_graph(proto, "m")
+
+
+@pytest.mark.parametrize("version", [-1, 0, 1 << 31, 1 << 40])
+def test_an_opset_that_cannot_be_is_named(version):
+    proto = float_cnn()
+    proto.opset_import[0].version = version
+    with pytest.raises(ModelError, match=rf"opset of domain '': found version {version}, expected 1 to 2\^31 - 1"):
         foreign_graph(proto, "m")

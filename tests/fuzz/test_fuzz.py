@@ -151,3 +151,15 @@ def test_the_watch_notes_writes_outside_and_other_programs(event, arguments, not
     watch.on = True
     watch(event, arguments)
     assert bool(watch.found) is noted
+
+
+@pytest.mark.parametrize("folder", ["kernels", "absolute"])
+def test_the_cache_of_compiled_kernels_may_be_elsewhere(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", folder if folder == "kernels" else str(tmp_path / folder))
+    watch = worker.Watch(tmp_path / "out")
+    watch.on = True
+    watch("open", (str(tmp_path / folder / "compiled.nbc"), "w", 65))
+    assert watch.found == []
+    watch("open", (str(tmp_path / "other.nbc"), "w", 65))
+    assert watch.found == [f"open {tmp_path / 'other.nbc'}"]

@@ -30,8 +30,12 @@ CHANGES = {"os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.syml
 MAKING_LINKS = {"os.link", "os.symlink"}
 RUNNING = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "socket.connect"}
 CACHES = [Path(adderhw.__file__).parents[1] / name / "__pycache__" for name in ("adderhw/kernels", "quant", "training")]
-FREE = ("/dev/null", *map(str, CACHES))
-"""What may be written beside the output: the caches of compiled kernels."""
+
+
+def free():
+    """What may be written beside the output: the caches of compiled kernels, wherever NUMBA_CACHE_DIR puts them."""
+    elsewhere = os.environ.get("NUMBA_CACHE_DIR")
+    return ("/dev/null", *map(str, CACHES), *([os.path.abspath(elsewhere)] if elsewhere else []))
 
 
 def mutated(seed, number):
@@ -57,7 +61,7 @@ class Watch:
     """Notes what Python code does outside one folder while it is on."""
 
     def __init__(self, folder):
-        self.folder, self.found, self.on = str(folder), [], False
+        self.folder, self.free, self.found, self.on = str(folder), free(), [], False
 
     def __call__(self, event, arguments):
         if not self.on:
@@ -73,7 +77,7 @@ class Watch:
 
     def expect_inside(self, event, path):
         path = os.path.abspath(os.fsdecode(path)) if not isinstance(path, int) else self.folder
-        if not path.startswith(self.folder) and not path.startswith(FREE):
+        if not path.startswith(self.folder) and not path.startswith(self.free):
             self.found.append(f"{event} {path}")
 
 

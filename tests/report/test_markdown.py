@@ -2,8 +2,10 @@
 
 import pytest
 
+from adderhw.cost.baselines import ANN
+from adderhw.report.document import Network
 from adderhw.report.markdown import escaped, markdown_table, render_markdown
-from tests.report.example import adder, document, full_document
+from tests.report.example import adder, document, full_document, mac
 
 
 def test_tables_have_as_many_cells_in_every_row():
@@ -38,3 +40,10 @@ def test_names_cannot_break_a_table(name):
 
 def test_a_command_with_backticks_stays_in_its_fence():
     assert "\n````\necho ```\n````\n" in render_markdown(document(command="echo ```"))
+
+
+def test_a_network_that_was_only_counted_says_so_and_why():
+    network = Network("cnn", "CNN", "Weights are random.", tally_only="no <data>", rivals=(ANN,))
+    text = render_markdown(document(network=network, accuracy=None, layers=[mac("m", "Conv", 9, 4)]))
+    assert "CNN: tally only, nothing was simulated: no \\<data\\>. All figures are an image's." in text
+    assert "200 images" not in text

@@ -9,7 +9,7 @@ from adderhw.cost.energy import load_table
 from adderhw.errors import AdderHwError
 from adderhw.report.side_by_side import side_by_side
 from adderhw.report.side_by_side_output import render_html, write_csv, write_markdown
-from tests.report.example import adder, document, full_document
+from tests.report.example import adder, document, full_document, mac
 
 PATHS = ("a.json", "b.json")
 
@@ -92,3 +92,10 @@ def test_accuracies_on_different_data_are_not_drawn_together(pair):
     other = document(data={"name": "cifar10", "split": "test", "count": 9})
     documents = [pair[0], other]
     assert 'class="chart"' not in render_html(side_by_side(documents, PATHS), documents)
+
+
+def test_a_run_without_adder_layers_or_labels_has_no_figure_there():
+    runs = side_by_side([document(), document(layers=[mac("m", "Conv", 9, 4)], accuracy=None)], PATHS)
+    assert row(runs, "bits of adder layers, x × w").values == ("8 × 8", None)
+    assert row(runs, "accumulators of adder layers").texts == ("16", "–")
+    assert row(runs, "top-1 ± one standard error").texts[1] == "–"

@@ -4,8 +4,10 @@ import io
 
 from rich.console import Console
 
+from adderhw.cost.baselines import ANN
+from adderhw.report.document import Network
 from adderhw.report.summary import print_summary
-from tests.report.example import document
+from tests.report.example import document, mac
 
 
 def printed(doc):
@@ -33,3 +35,17 @@ def test_a_pipe_gets_no_escape_codes_and_names_are_no_markup():
     assert "[red]x[/red].onnx" in text
     assert "no labels" in text
     assert "check: not run" in text
+
+
+def test_a_network_that_was_only_counted_says_so_and_why():
+    network = Network("cnn", "CNN", "Weights are random.", tally_only="no data", rivals=(ANN,))
+    text = printed(document(network=network, accuracy=None, layers=[mac("m", "Conv", 9, 4)]))
+    assert text.startswith("ann.onnx as CNN\ntally only, nothing was simulated: no data\nWeights are random.\n")
+    assert "top-1" not in text
+    assert "CNN / ANN over all tables" not in text
+
+
+def test_a_network_without_adder_layers_has_no_line_for_them():
+    text = printed(document(layers=[mac("m", "Conv", 9, 4)]))
+    assert "accumulators ANN none, CNN none" in text
+    assert "CNN / ANN over all tables" not in text
