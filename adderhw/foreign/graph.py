@@ -99,13 +99,16 @@ def check_order(nodes, known):
 
 
 def inlined(proto):
-    """A copy of the model whose local functions are inlined, but for those of the adder ops."""
+    """A copy of the model whose local functions are inlined, but for those of the adder ops; raises ModelError."""
     model = onnx.ModelProto()
     model.CopyFrom(proto)
     if any(function.domain != DOMAIN for function in model.functions):
-        model = onnx.inliner.inline_selected_functions(
-            model, [(function.domain, function.name) for function in model.functions if function.domain != DOMAIN]
-        )
+        names = [(function.domain, function.name) for function in model.functions if function.domain != DOMAIN]
+        try:
+            model = onnx.inliner.inline_selected_functions(model, names)
+        except (onnx.checker.ValidationError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise ModelError(f"model: found functions that cannot be inlined ({reason}), expected others") from error
     return model
 
 

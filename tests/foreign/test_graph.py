@@ -16,6 +16,14 @@ def test_a_dynamic_batch_is_one():
     assert graph.shapes["y"] == (1, 5)
 
 
+def test_a_function_that_is_there_twice_is_refused():
+    proto = float_cnn()
+    called = helper.make_function("calls", "twice", ["a"], ["b"], [helper.make_node("Relu", ["a"], ["b"])], [])
+    proto.functions.extend([called, called])
+    with pytest.raises(ModelError, match=r"found functions that cannot be inlined \(.*multiple local functions"):
+        foreign_graph(proto, "m")
+
+
 def test_a_fixed_batch_is_refused():
     proto = float_cnn()
     proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 4

@@ -50,7 +50,7 @@ def test_a_missing_file_is_named(tmp_path):
         checkpoint.load_network(tmp_path / "none.pt")
 
 
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04broken"])
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04broken", b".", b"h", b"G", b"\x8a", b"a."])
 def test_a_file_that_is_no_pytorch_file_is_refused(tmp_path, content):
     (tmp_path / "best.pt").write_bytes(content)
     with pytest.raises(ModelError, match="found no readable PyTorch file"):
