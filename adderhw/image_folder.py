@@ -1,6 +1,5 @@
 """ImageNet, or any data set of image files in a folder for each class; needs Pillow, which decodes them."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, zip_longest
@@ -13,7 +12,6 @@ from adderhw.errors import DataError
 SUFFIXES = (".jpeg", ".jpg", ".png")
 SPLITS = {"train": "train", "test": "val"}
 SIDE, SHORT_SIDE = 224, 256
-DECODERS = 8  # threads at most that decode a batch
 
 
 @dataclass(frozen=True)
@@ -57,11 +55,8 @@ class Images:
         return Images(self.paths[index])
 
     def __array__(self, dtype=None, copy=None):
-        """The images, decoded by several threads; raises DataError as `decode`."""
-        images = np.empty(self.shape, np.uint8)
-        with ThreadPoolExecutor(min(DECODERS, os.cpu_count())) as pool:
-            for image, pixels in zip(images, pool.map(decode, self.paths), strict=True):
-                image[:] = pixels
+        """The images as decode_all gives them."""
+        images = decode_all(self.paths)
         return images if dtype is None else images.astype(dtype, copy=False)
 
 
@@ -99,6 +94,20 @@ def decode(path, box=None, mirrored=False):
     part = (box or middle)(image.size)
     pixels = np.asarray(image.resize((SIDE, SIDE), module.Resampling.BILINEAR, part))
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)[..., :: -1 if mirrored else 1])
+
+
+def decode_all(paths, options=None):
+    """uint8 (N, 3, 224, 224): the files decoded by several threads.
+
+    options: for each path what `decode` is told besides it. Raises DataError as `decode`.
+    """
+    images = np.empty((len(paths), 3, SIDE, SIDE), np.uint8)
+    options = [{}] * len(paths) if options is None else options
+    with ThreadPoolExecutor() as pool:
+        decoded = pool.map(lambda path, told: decode(path, **told), paths, options)
+        for image, pixels in zip(images, decoded, strict=True):
+            image[:] = pixels
+    return images
 
 
 def middle(size):

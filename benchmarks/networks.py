@@ -156,8 +156,8 @@ def measure(arguments, path):
             layers.append({"network": model, "batch": batch, "threads": threads, **share})
     print_table(rows)
     for threads in arguments.threads:
-        if rate := ceiling.rate(path, threads):
-            print(f"machine's ceiling on {threads} threads, registers only: {rate / 1e9:.0f} G absolute differences/s")
+        rate = ceiling.rate(path, threads)
+        print(f"machine's ceiling on {threads} threads, registers only: {rate / 1e9:.0f} G absolute differences/s")
     print("share of the simulator's time")
     for layer in layers:
         text = ", ".join(f"{name} {value:.1%}" for name, value in layer.items() if isinstance(value, float))

@@ -71,7 +71,7 @@ class Program:
             try:
                 open_program(table, control, mailboxes, held)
                 for queue, how in zip(queues, held, strict=True):
-                    if how == ASLEEP:
+                    if how == ASLEEP and queue.empty():  # else it has been woken and is on its way
                         queue.put(None)
             finally:  # an interrupt must not leave a program open whose buffers may go
                 run_shared(table, control, mailboxes, held)
@@ -202,11 +202,7 @@ def run_alone(steps):
         _call(steps[i, 0], steps[i, 1], 0, steps[i, 2], 0)
 
 
-CLAIMED, DONE, PER_STEP = (
-    0,
-    8,
-    16,
-)  # int64 of a step in a control array: units claimed, done, on cache lines of their own
+CLAIMED, DONE, PER_STEP = 0, 8, 16  # int64 of one step: units claimed and done, on cache lines of their own
 OPEN, TABLE, STEPS, CONTROL, NUMBER, COUNT = 0, 1, 2, 3, 4, 5  # int64 of a mailbox that the caller writes
 INSIDE, AWAKE = 16, 17  # those that the helper writes
 HELD, MAILBOX = 32, 48  # whether a caller has this helper; int64 of a mailbox

@@ -82,15 +82,12 @@ def fuzz(name, files, seed, seconds, memory, keep):
             found.add(problem.splitlines()[-1])
             print(f"{path}: {problem.splitlines()[-1][:200]}", flush=True)
 
-    options = [f"-runs={files}", f"-seed={seed + 1}", f"-timeout={seconds}", f"-max_len={LARGEST}", "-rss_limit_mb=0"]
-    options += [
-        "-use_value_profile=1",
-        "-print_final_stats=1",
-        f"-artifact_prefix={keep}/",
-        "-verbosity=0",
-        str(corpus),
-    ]
-    atheris.Setup([sys.argv[0], *options], read, custom_mutator=mutate)
+    options = {
+        "runs": files, "seed": seed + 1, "timeout": seconds, "max_len": LARGEST, "rss_limit_mb": 0,
+        "use_value_profile": 1, "print_final_stats": 1, "artifact_prefix": f"{keep}/", "verbosity": 0,
+    }  # fmt: skip
+    told = [f"-{key}={value}" for key, value in options.items()]
+    atheris.Setup([sys.argv[0], *told, str(corpus)], read, custom_mutator=mutate)
     atheris.Fuzz()
 
 
