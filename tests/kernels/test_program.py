@@ -38,9 +38,9 @@ def run_and_compare(made, runs, pause=0.0):
 def test_helpers_take_part_whether_they_are_awake_or_asleep(pause):
     made = shared(2)
     deadline = time.monotonic() + 60
-    while made[2][1, 0] == 0 and time.monotonic() < deadline:
+    while (made[2][:, 0] == 0).any() and time.monotonic() < deadline:
         run_and_compare(made, 5, pause)
-    assert made[2][1, 0] == made[2][0, 0] == EXPECTED.max()
+    assert (made[2][:, 0] == EXPECTED.max()).all()
 
 
 def test_callers_at_once_share_the_helpers_and_get_their_own_sums():
