@@ -12,7 +12,7 @@ from adderhw.kernels.convolution import (
 from adderhw.kernels.edges import copy_step, dequantise_step, quantise_step
 from adderhw.kernels.geometry import Geometry
 from adderhw.kernels.paths import choose_path, paths
-from adderhw.kernels.pooling import add, max_pool, sum_image_step, sum_pool
+from adderhw.kernels.pooling import add, max_pool, max_pool_step, sum_pool, sum_pool_step
 from adderhw.kernels.program import Program, Step
 from adderhw.kernels.requantise import (
     Accumulator,
@@ -41,6 +41,7 @@ __all__ = [
     "dequantise_step",
     "integer_conv",
     "max_pool",
+    "max_pool_step",
     "pack_adder_conv",
     "pack_integer_conv",
     "pack_requant",
@@ -51,6 +52,6 @@ __all__ = [
     "requantise_step",
     "residual",
     "residual_step",
-    "sum_image_step",
     "sum_pool",
+    "sum_pool_step",
 ]

@@ -1134,35 +1134,15 @@ def residual_step(a_dtype, b_dtype, out_dtype):
     return step
 
 
-@cache
-def sum_pixels_step(x_dtype, out_dtype):
-    """Machine code of out[n, c] = Σ x[n, pixel, c] on contiguous arrays; a unit is one n.
-
-    Frame: (address, size) of x and out, then pixels, C.
-    """
-
-    @cfunc(STEP, cache=True)
-    def step(frame, first, last, thread):
-        f = carray(pointer(frame), (FRAME,), np.int64)
-        x, out = carray(pointer(f[0]), (f[1],), x_dtype), carray(pointer(f[2]), (f[3],), out_dtype)
-        pixels, channels = f[4], f[5]
-        for n in range(first, last):
-            for c in range(channels):
-                out[n * channels + c] = 0
-            for pixel in range(pixels):
-                at = (n * pixels + pixel) * channels
-                for c in range(channels):
-                    out[n * channels + c] += x[at + c]
-
-    return step
+BAND = 512  # pixels that a unit of quantise_step has at most
 
 
 @cache
 def quantise_step(out_dtype):
-    """Machine code of clip(round_half_even(x / scale) + zero_point), float32 to integers; a unit is one image.
+    """Machine code of clip(round_half_even(x / scale) + zero_point), float32 to integers; a unit is a band of an image.
 
     Frame: (address, size) of x (N, C, pixels) and out (N, pixels, C), then pixels, C, zero point, qmin, qmax and the
-    address of the scale.
+    address of the scale. Of each image the bands have BAND pixels, the last one the rest.
     """
 
     @cfunc(STEP, cache=True)
@@ -1172,12 +1152,19 @@ def quantise_step(out_dtype):
         pixels, channels = f[4], f[5]
         low, high, zero = np.float32(f[7] - f[6]), np.float32(f[8] - f[6]), np.int32(f[6])
         scale = carray(pointer(f[9]), (1,), np.float32)[0]
-        for n in range(first, last):
+        image, bands, quantised = pixels * channels, -(-pixels // BAND), np.empty(BAND, out_dtype)
+        for unit in range(first, last):
+            n, start = unit // bands, unit % bands * BAND
+            count = min(BAND, pixels - start)
+            band = out[n * image + start * channels : n * image + (start + count) * channels].reshape(count, channels)
             for c in range(channels):
-                at, to = (n * channels + c) * pixels, n * channels * pixels + c
-                for pixel in range(pixels):
-                    value = min(max(np.rint(x[at + pixel] / scale), low), high)
-                    out[to + pixel * channels] = np.int32(value) + zero
+                at = n * image + c * pixels + start
+                values = x[at : at + count]
+                for pixel in range(count):
+                    value = min(max(np.rint(values[pixel] / scale), low), high)
+                    quantised[pixel] = np.int32(value) + zero
+                for pixel in range(count):
+                    band[pixel, c] = quantised[pixel]
 
     return step
 

@@ -16,7 +16,8 @@ def quantise_step(x, scale, zero_point, low, high, out):
     pixels = x.size // max(1, len(x) * channels)
     values = x.reshape(-1), out.reshape(-1)
     code, scale = compiled.quantise_step(out.dtype.type), np.array([scale], np.float32)
-    return make_step(code, len(x), *values, pixels, channels, zero_point, low, high, scale)
+    units = len(x) * -(-pixels // compiled.BAND)
+    return make_step(code, units, *values, pixels, channels, zero_point, low, high, scale)
 
 
 def dequantise_step(q, scale, zero_point, out):

@@ -3,49 +3,41 @@
 import numpy as np
 
 from adderhw.errors import AdderHwError
-from adderhw.kernels import compiled
 from adderhw.kernels.geometry import Geometry
 from adderhw.kernels.program import Program, make_step
-from adderhw.kernels.requantise import output
+from adderhw.kernels.requantise import output, refused
+from adderhw.kernels.windows import window_step
 
 
-def _windows(x, kernel, geometry):
-    """Yields each tap's view of x, one strided slice (N, H', W', C) per kernel element."""
-    out_h, out_w = geometry.output_hw(x.shape[1], x.shape[2], *kernel)
-    (sh, sw), (dh, dw) = geometry.strides, geometry.dilations
-    for a, b in np.ndindex(*kernel):
-        row, column = a * dh, b * dw
-        yield x[:, row : row + (out_h - 1) * sh + 1 : sh, column : column + (out_w - 1) * sw + 1 : sw]
-
-
-def _check_input(x):
+def _checked(x, kernel, geometry):
+    """x (N, H, W, C), contiguous, and the shape of its pooling; raises AdderHwError for what cannot be pooled."""
     if x.ndim != 4 or x.dtype.kind not in "iu":
         raise AdderHwError(f"pooling: found {x.dtype} of shape {x.shape}, expected integers (N, H, W, C)")
+    geometry.check()
+    return np.ascontiguousarray(x), (len(x), *geometry.output_hw(x.shape[1], x.shape[2], *kernel), x.shape[3])
 
 
 def max_pool(x, kernel, strides=(1, 1), pads=(0, 0, 0, 0), dilations=(1, 1), out=None):
     """ONNX MaxPool (ceil_mode 0) of x (N, H, W, C), any integer dtype → same dtype; padding is never the maximum.
 
     kernel, strides, dilations: (h, w); pads: (top, left, bottom, right); out: a contiguous array to fill. Raises
-    AdderHwError where the window does not fit, could lie wholly in padding, or where `out` does not fit.
+    AdderHwError where the window does not fit, lies wholly in padding, or where `out` does not fit.
     """
-    _check_input(x)
     geometry = Geometry(tuple(strides), tuple(pads), tuple(dilations))
-    geometry.check()
-    if any(pad >= size for pad, size in zip(pads, (*kernel, *kernel), strict=True)):
-        raise AdderHwError(f"max_pool: found pads {pads}, expected each below the kernel {kernel}")
-    out_hw = geometry.output_hw(x.shape[1], x.shape[2], *kernel)
-    if any(pads):
-        top, left, bottom, right = pads
-        lowest = np.iinfo(x.dtype).min
-        x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=lowest)
-    unpadded = geometry._replace(pads=(0, 0, 0, 0))
-    out = output(out, (x.shape[0], *out_hw, x.shape[3]), x.dtype)
-    first, *others = _windows(x, kernel, unpadded)
-    np.copyto(out, first)
-    for window in others:
-        np.maximum(out, window, out=out)
+    x, shape = _checked(x, kernel, geometry)
+    for axis in (0, 1):
+        starts = np.arange(shape[1 + axis])[:, None] * strides[axis] - pads[axis]
+        elements = starts + np.arange(kernel[axis]) * dilations[axis]
+        if not ((elements >= 0) & (elements < x.shape[1 + axis])).any(axis=1).all():
+            raise AdderHwError(f"max_pool: found pads {pads}, expected an element of the image in each window")
+    out = output(out, shape, x.dtype)
+    Program([max_pool_step(x, kernel, geometry, out)]).run()
     return out
+
+
+def max_pool_step(x, kernel, geometry, out):
+    """The Step of max_pool; x, out: contiguous, of one dtype. The caller answers for windows that reach the image."""
+    return _window_step(True, x, kernel, geometry, out)
 
 
 def sum_pool(x, kernel, strides=(1, 1), out_dtype=None, out=None):
@@ -54,32 +46,33 @@ def sum_pool(x, kernel, strides=(1, 1), out_dtype=None, out=None):
     The choice rests on the dtype's exact bound kh·kw·max|x|. Raises AdderHwError where the window does not fit or
     `out_dtype` cannot hold the bound.
     """
-    _check_input(x)
+    geometry = Geometry(tuple(strides))
+    x, shape = _checked(x, kernel, geometry)
     info = np.iinfo(x.dtype)
     bound = kernel[0] * kernel[1] * max(int(info.max), -int(info.min))
     needed = np.int32 if bound < 2**31 else np.int64
     out_dtype = np.dtype(out_dtype or needed)
     if out_dtype not in (np.int32, np.int64):
         raise AdderHwError(f"sum_pool: found out_dtype {out_dtype}, expected int32 or int64")
-    batch, height, width, channels = x.shape
-    if tuple(kernel) == (height, width):
-        out = output(out, (batch, 1, 1, channels), out_dtype)
-        Program([sum_image_step(np.ascontiguousarray(x), out)]).run()
-        return out
-    geometry = Geometry(tuple(strides))
-    geometry.check()
-    out = output(out, (batch, *geometry.output_hw(height, width, *kernel), channels), out_dtype)
-    out[:] = 0
-    for window in _windows(x, kernel, geometry):
-        out += window
+    out = output(out, shape, out_dtype)
+    Program([sum_pool_step(x, kernel, geometry, out)]).run()
     return out
 
 
-def sum_image_step(x, out):
-    """The Step that sums each whole image: x (N, H, W, C), contiguous integers → out (N, 1, 1, C), int32 or int64."""
-    batch, height, width, channels = x.shape
-    code = compiled.sum_pixels_step(x.dtype.type, out.dtype.type)
-    return make_step(code, batch, x.reshape(-1), out.reshape(-1), height * width, channels)
+def sum_pool_step(x, kernel, geometry, out):
+    """The Step of sum_pool; x: contiguous; out: contiguous, int32 or int64, whose range the caller answers for."""
+    return _window_step(False, x, kernel, geometry, out)
+
+
+def _window_step(largest, x, kernel, geometry, out):
+    shape = (len(x), *geometry.output_hw(*x.shape[1:3], *kernel), x.shape[3])
+    if not x.flags.c_contiguous:
+        raise refused("pooling", x, x.shape, "integers")
+    output(out, shape, out.dtype)
+    axes = zip(kernel, geometry.strides, geometry.dilations, geometry.pads[:2], strict=True)
+    numbers = [number for axis in axes for number in axis]
+    code = window_step(largest, x.dtype.type, out.dtype.type)
+    return make_step(code, shape[0] * shape[1], x.reshape(-1), out.reshape(-1), *x.shape[1:], *shape[1:3], *numbers)
 
 
 def add(a, b, out_dtype=np.int32, out=None):

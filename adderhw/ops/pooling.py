@@ -1,12 +1,11 @@
 """MaxPoolInteger and SumPool: the exact halves of max and average pooling."""
 
-from functools import partial
 from math import prod
 
 import numpy as np
 
 from adderhw.cost.events import event
-from adderhw.kernels import max_pool, sum_image_step, sum_pool
+from adderhw.kernels import Geometry, max_pool_step, sum_pool_step
 from adderhw.ops.base import Attribute, Op, integer_input, other_work, rank4, sum_type
 from adderhw.ops.convolution import geometry
 from adderhw.tensor import integer_tensor
@@ -53,11 +52,11 @@ class MaxPoolInteger(Op):
         return integer_tensor(node.output, (None, x.shape[1], *out_hw), x.dtype, x.low, x.high)
 
     def compile(self, node, args, out, options, fusion=None):
-        """One vectorised pass."""
+        """A row of outputs at a time."""
         kernel, strides, pads, _ = pool_geometry(node, args[0])
 
         def bind(arrays, target, threads, stats):
-            return partial(max_pool, arrays[0], kernel, strides, pads, out=target)
+            return max_pool_step(arrays[0], kernel, Geometry(strides, pads), target)
 
         return bind
 
@@ -117,13 +116,11 @@ class SumPool(Op):
         return integer_tensor(node.output, (None, x.shape[1], *out_hw), dtype, low, high)
 
     def compile(self, node, args, out, options, fusion=None):
-        """One vectorised pass."""
+        """A row of outputs at a time."""
         kernel, strides, _, _ = pool_geometry(node, args[0])
 
         def bind(arrays, target, threads, stats):
-            if tuple(kernel) == arrays[0].shape[1:3]:
-                return sum_image_step(arrays[0], target)
-            return partial(sum_pool, arrays[0], kernel, strides, target.dtype, out=target)
+            return sum_pool_step(arrays[0], kernel, Geometry(strides), target)
 
         return bind
 

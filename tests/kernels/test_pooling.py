@@ -94,7 +94,12 @@ def test_pools_refuse_windows_that_do_not_fit():
     x = np.zeros((1, 2, 2, 1), np.uint8)
     with pytest.raises(AdderHwError, match="expected one the window fits in"):
         max_pool(x, (3, 3))
-    with pytest.raises(AdderHwError, match="below the kernel"):
+    with pytest.raises(AdderHwError, match="an element of the image in each window"):
         max_pool(x, (2, 2), pads=(2, 0, 0, 0))
     with pytest.raises(AdderHwError, match="pooling: found float64"):
         sum_pool(x.astype(float), (1, 1))
+
+
+def test_a_window_that_lies_between_the_elements_of_the_image_is_refused():
+    with pytest.raises(AdderHwError, match="an element of the image in each window"):
+        max_pool(np.zeros((1, 2, 2, 1), np.uint8), (2, 1), pads=(1, 0, 1, 0), dilations=(3, 1))
