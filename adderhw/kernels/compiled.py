@@ -147,12 +147,16 @@ class Dot512(Tile):
 
 
 class Multiply256(Tile):
-    """vpmaddwd on 16 int16; products and sums are exact in int32 where the caller's bound says so."""
+    """vpmaddwd on 16 int16; products and sums are exact in int32 where the caller's bound says so.
+
+    Measured on Zen 3, whole layers: 6 × 2 takes 0.81 (3 to 16 channels, 3×3, 32×32) and 0.96 (3 to 64 channels, 7×7,
+    stride 2, 224×224) times as long as 4 × 2.
+    """
 
     signed = True
     accumulate = staticmethod(_multiply_pairs("llvm.x86.avx2.pmadd.wd"))
     scratch = np.int16
-    unit, lane, lanes, positions, vectors = I32, I32, 8, 4, 2
+    unit, lane, lanes, positions, vectors = I32, I32, 8, 6, 2
 
 
 class Multiply512(Tile):
@@ -246,6 +250,7 @@ class Layout(NamedTuple):
     dilation_h: int
     dilation_w: int
     row_pixels: int  # from one row of the padded input to the next
+    overhang: int  # elements that the last unit of a window's last row reads beyond it
 
 
 LANES = 16  # int32 of one requantisation step: two registers of AVX2, one of AVX-512
@@ -990,7 +995,7 @@ def _unit(
         layout[19], layout[20], layout[21], layout[22], layout[23], layout[24], layout[25], layout[26], layout[27],
         layout[28], layout[29], layout[30], layout[31], layout[32], layout[33], layout[34], layout[35], layout[36],
         layout[37], layout[38], layout[39], layout[40], layout[41], layout[42], layout[43], layout[44], layout[45],
-        layout[46],
+        layout[46], layout[47],
     )  # fmt: skip
     statistics[0], statistics[1], statistics[2] = MIN_INT64, MAX_INT64, 0
     band, part = divmod(unit, d.units_per_band)
@@ -1001,7 +1006,7 @@ def _unit(
     sums = np.empty(0 if d.fused else capacity, sums_like.dtype)
     peaks[: peaks.size // 2], peaks[peaks.size // 2 :] = MIN_INT32, MAX_INT32
     in_rows = (rows - 1) * d.stride_h + d.window_rows
-    size = images * in_rows * d.padded_width * d.groups * d.padded_channels if d.copy else 0
+    size = images * in_rows * d.padded_width * d.groups * d.padded_channels + d.overhang if d.copy else 0
     padded = np.empty(size, like.dtype) if d.channels == d.groups * d.padded_channels else np.zeros(size, like.dtype)
     base = (image * d.height + row * d.stride_h) * d.width * d.channels
     if d.copy:

@@ -50,7 +50,7 @@ class PackedConv:
 
     shape: (O, C / groups, kh, kw). bound: exact largest |sum| of each output channel, Python integers (O,).
     signed: of the sums. flip: the sign bit of a signed x, which xor turns into order-preserving unsigned; else 0.
-    weight_sums: Σ w of each channel as laid out, int64 (O,).
+    weight_sums: Σ w of each channel as laid out, int64 (O,). by_rows: see _by_rows.
     """
 
     kind: type
@@ -62,6 +62,7 @@ class PackedConv:
     signed: bool
     flip: int
     weight_sums: np.ndarray
+    by_rows: bool = False
 
 
 class PackedAdderConv(PackedConv):
@@ -82,6 +83,23 @@ class Prepared(NamedTuple):
 def _unit_elements(kind):
     """Elements of the padded input in one unit of the reduction: 8 bytes, 2 int16 or 1 int32."""
     return kind.unit.width // (8 * np.dtype(kind.scratch).itemsize)
+
+
+def _by_rows(w, geometry, kind):
+    """Whether each row of a window is read as one run of elements, not pixel by pixel.
+
+    Where units hold more elements than a pixel's channels fill: fewer units, and no channels to pad while copying.
+    The last unit of a row reads beyond the window, where products with zero weights vanish (absolute differences
+    would not).
+    """
+    uneven = w.shape[1] % _unit_elements(kind) > 0
+    return kind.signed and uneven and geometry.groups == 1 == geometry.dilations[1]
+
+
+def _rows_of_windows(w):
+    """w (O, C, kh, kw) → (O, kw · C, kh, 1): a row of the window as the channels of one pixel."""
+    outputs, channels, kernel_h, kernel_w = w.shape
+    return w.transpose(0, 3, 1, 2).reshape(outputs, kernel_w * channels, kernel_h, 1)
 
 
 def _tile_channels(kind):
@@ -171,9 +189,10 @@ def pack_integer_conv(w, w_zero_point, geometry, path=None, x_dtype=np.uint8, x_
     if exact32 and w.dtype.itemsize == x_dtype.itemsize == 1:
         kinds = BYTE_KINDS if wide.min() >= -128 and wide.max() <= 127 else INTEGER_KINDS
         kind = kinds.get(path, INTEGER_KINDS.get(path, kind))
-    laid_out = _lay_out(wide, geometry.groups, kind)
+    by_rows = _by_rows(w, geometry, kind)
+    laid_out = _lay_out(_rows_of_windows(wide) if by_rows else wide, geometry.groups, kind)
     return PackedIntegerConv(
-        kind, geometry, w.shape, x_dtype, laid_out, bound, True, FLIPS[x_dtype.name], _weight_sums(wide)
+        kind, geometry, w.shape, x_dtype, laid_out, bound, True, FLIPS[x_dtype.name], _weight_sums(wide), by_rows
     )
 
 
@@ -191,9 +210,11 @@ def _constants(packed, zero_point):
 
 def _taps(packed, row):
     """Element offset of each unit of a window from the window's origin, int64; row: elements per input row."""
-    kernel_h, kernel_w = packed.shape[2:]
+    channels, kernel_h, kernel_w = packed.shape[1:]
+    if packed.by_rows:
+        channels, kernel_w = kernel_w * channels, 1
     elements = _unit_elements(packed.kind)
-    padded = -(-packed.shape[1] // elements) * elements
+    padded = -(-channels // elements) * elements
     (dh, dw), pixel = packed.geometry.dilations, packed.geometry.groups * padded
     a, b, c = np.ogrid[:kernel_h, :kernel_w, 0:padded:elements]
     return (a * dh * row + b * dw * pixel + c).astype(np.int64).reshape(-1)
@@ -270,12 +291,13 @@ def _prepare(packed, shape, zero_point, accumulator, requant, out_dtype, track, 
     batch, height, width, channels = shape
     out_h, out_w = geometry.output_hw(height, width, kernel_h, kernel_w)
     elements, flip = _unit_elements(kind), packed.flip
-    padded_channels = -(-group_channels // elements) * elements
+    padded_channels = group_channels if packed.by_rows else -(-group_channels // elements) * elements
+    overhang = -(kernel_w * group_channels) % elements if packed.by_rows else 0
     shift, fill = zero_point + flip, 0  # the zero point is subtracted when x is copied, or else padding holds it
     if kind.constant or not packed.signed:
         shift, fill = fill, shift
     same_type = kind.scratch == np.uint8 == packed.x_dtype
-    copy = not same_type or any(geometry.pads) or padded_channels != group_channels
+    copy = not same_type or any(geometry.pads) or padded_channels != group_channels or overhang > 0
     padded_width = (out_w - 1) * geometry.strides[1] + geometry.dilations[1] * (kernel_w - 1) + 1
     pixel = geometry.groups * padded_channels
     row = (padded_width if copy else width) * pixel
@@ -311,7 +333,7 @@ def _prepare(packed, shape, zero_point, accumulator, requant, out_dtype, track, 
         track=int(track), mode=tables.mode, direct=int(direct), corrected=tables.corrected,
         fused=int(fused), qmin=tables.qmin, qmax=tables.qmax, run=run, run_step=run_step, run_tables=run_tables,
         kernel_h=kernel_h, kernel_w=kernel_w, stride_w=geometry.strides[1], dilation_h=geometry.dilations[0],
-        dilation_w=geometry.dilations[1], row_pixels=row // pixel,
+        dilation_w=geometry.dilations[1], row_pixels=row // pixel, overhang=overhang,
     )  # fmt: skip
     units = -(-batch // images) * layout.units_per_band
     positions = _positions(geometry, images, rows, out_w, image, row, pixel)

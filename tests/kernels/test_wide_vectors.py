@@ -17,12 +17,14 @@ from tests.kernels.wide import EmulatedDot, EmulatedMax, EmulatedMultiply, emula
 @pytest.mark.slow
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="sums of windows are made for x86-64 alone")
 @pytest.mark.parametrize("vnni", [False, True])
-@pytest.mark.parametrize(("outputs", "groups"), [(16, 1), (21, 1), (64, 1), (60, 2)])
-def test_512_bit_tiles_equal_the_oracles(vnni, outputs, groups):
+@pytest.mark.parametrize(
+    ("outputs", "groups", "dilations"), [(16, 1, (1, 2)), (21, 1, (2, 1)), (64, 1, (1, 1)), (60, 2, (1, 2))]
+)
+def test_512_bit_tiles_equal_the_oracles(vnni, outputs, groups, dilations):
     rng = np.random.default_rng(outputs)
     x = rng.integers(0, 256, (2, 10, 5, 4)).astype(np.uint8)
     w = rng.integers(0, 256, (outputs, 10 // groups, 3, 2)).astype(np.uint8)
-    geometry = Geometry((1, 1), (1, 0, 0, 1), (1, 2), groups)
+    geometry = Geometry((1, 1), (1, 0, 0, 1), dilations, groups)
     with emulated_avx512(vnni):
         packed = pack_adder_conv(w, geometry, "portable")
         assert (packed.kind is EmulatedMax) == (vnni and outputs == 64)
