@@ -50,7 +50,8 @@ class PackedConv:
 
     shape: (O, C / groups, kh, kw). bound: exact largest |sum| of each output channel, Python integers (O,).
     signed: of the sums. flip: the sign bit of a signed x, which xor turns into order-preserving unsigned; else 0.
-    weight_sums: Σ w of each channel as laid out, int64 (O,). by_rows: see _by_rows.
+    weight_sums: Σ w of each channel as laid out, int64 (O,). by_rows: see _by_rows. zero_point: of x, where `bound`
+    rests on it, else None.
     """
 
     kind: type
@@ -63,6 +64,7 @@ class PackedConv:
     flip: int
     weight_sums: np.ndarray
     by_rows: bool = False
+    zero_point: int | None = None
 
 
 class PackedAdderConv(PackedConv):
@@ -170,11 +172,12 @@ def _weight_sums(w):
     return w.reshape(len(w), -1).sum(1)
 
 
-def pack_integer_conv(w, w_zero_point, geometry, path=None, x_dtype=np.uint8, x_range=None):
+def pack_integer_conv(w, w_zero_point, geometry, path=None, x_dtype=np.uint8, x_range=None, x_zero_point=None):
     """Packs ConvInteger weights (O, C/groups, kh, kw) of 8 or 16 bits; w_zero_point: an integer or one per channel.
 
-    x_range: (lowest, highest) input value, default that of x_dtype; the bound Σ |w − zw|·(highest − lowest)
-    decides whether int32 sums suffice. Raises AdderHwError for bad weights, dtype, geometry or path.
+    x_range: (lowest, highest) input value, default that of x_dtype; x_zero_point: that of the calls, if it is known.
+    The bound Σ |w − zw|·(highest − lowest), or with the zero point the exact one, decides whether int32 sums suffice.
+    Raises AdderHwError for bad weights, dtype, geometry or path.
     """
     w, path, x_dtype = np.asarray(w), choose_path(path), np.dtype(x_dtype)
     check_weights(w, geometry)
@@ -183,7 +186,7 @@ def pack_integer_conv(w, w_zero_point, geometry, path=None, x_dtype=np.uint8, x_
     low, high = x_range or (np.iinfo(x_dtype).min, np.iinfo(x_dtype).max)
     zero_points = np.asarray(w_zero_point, np.int64).reshape(-1, 1, 1, 1)
     wide = w.astype(np.int64) - zero_points
-    bound = tuple((np.abs(wide).reshape(len(w), -1).sum(1) * (high - low)).tolist())
+    bound = _product_bound(wide.reshape(len(w), -1), low, high, x_zero_point)
     exact32 = max(bound) < 2**31
     kind = compiled.Product32 if exact32 else compiled.Product64
     if exact32 and w.dtype.itemsize == x_dtype.itemsize == 1:
@@ -192,8 +195,20 @@ def pack_integer_conv(w, w_zero_point, geometry, path=None, x_dtype=np.uint8, x_
     by_rows = _by_rows(w, geometry, kind)
     laid_out = _lay_out(_rows_of_windows(wide) if by_rows else wide, geometry.groups, kind)
     return PackedIntegerConv(
-        kind, geometry, w.shape, x_dtype, laid_out, bound, True, FLIPS[x_dtype.name], _weight_sums(wide), by_rows
-    )
+        kind, geometry, w.shape, x_dtype, laid_out, bound, True, FLIPS[x_dtype.name], _weight_sums(wide),
+        by_rows=by_rows, zero_point=x_zero_point,
+    )  # fmt: skip
+
+
+def _product_bound(w, low, high, zero_point):
+    """Largest |Σ a·w| of each channel, Python integers: a = x − zero_point, x in low … high, or 0 in padding.
+
+    w: int64 (O, K), less its zero point. zero_point: None where it may be any value in low … high.
+    """
+    if zero_point is None:
+        return tuple((np.abs(w).sum(1) * (high - low)).tolist())
+    least, most = w * min(low - zero_point, 0), w * max(high - zero_point, 0)
+    return tuple(np.maximum(np.maximum(least, most).sum(1), -np.minimum(least, most).sum(1)).tolist())
 
 
 def _constants(packed, zero_point):
@@ -279,6 +294,8 @@ def _check_shape(shape, packed, zero_point):
     channels = packed.shape[1] * packed.geometry.groups
     if len(shape) != 4 or shape[3] != channels:
         raise AdderHwError(f"convolution: found input {shape}, expected {packed.x_dtype} (N, H, W, {channels})")
+    if packed.zero_point not in (None, zero_point):
+        raise AdderHwError(f"convolution: found zero point {zero_point}, expected {packed.zero_point} as packed for")
     if not 0 <= zero_point + packed.flip < 1 << 8 * packed.x_dtype.itemsize:
         raise AdderHwError(f"convolution: found zero point {zero_point}, expected a value of {packed.x_dtype}")
 

@@ -69,7 +69,9 @@ class ConvInteger(Op):
         """One integer convolution, with the next node's requantisation in the same pass."""
         x, w, x_zero_point, w_zero_point = args
         x_zero, w_zero, x_range = mac_operands(node, x, x_zero_point, w_zero_point)
-        packed = pack_integer_conv(w.value, w_zero, geometry(node), options.path, x_dtype=x.dtype, x_range=x_range)
+        packed = pack_integer_conv(
+            w.value, w_zero, geometry(node), options.path, x_dtype=x.dtype, x_range=x_range, x_zero_point=x_zero
+        )
         accumulator = mac_accumulator(node, out, options)
         requant = fusion.after if fusion else None
 

@@ -61,7 +61,9 @@ class MatMulInteger(Op):
         a, b, a_zero_point, b_zero_point = args
         a_zero, b_zero, a_range = mac_operands(node, a, a_zero_point, b_zero_point)
         weight = np.ascontiguousarray(b.value.T)[:, :, None, None]
-        packed = pack_integer_conv(weight, b_zero, POINTWISE, options.path, x_dtype=a.dtype, x_range=a_range)
+        packed = pack_integer_conv(
+            weight, b_zero, POINTWISE, options.path, x_dtype=a.dtype, x_range=a_range, x_zero_point=a_zero
+        )
         accumulator = mac_accumulator(node, out, options)
         requant = fusion.after if fusion else None
 

@@ -82,6 +82,21 @@ def test_a_first_layer_reads_rows_of_its_windows_at_once(path, dtype, channels):
         assert (nchw(products) == naive.integer_conv(x, w, **zero_points, **geometry._asdict())).all()
 
 
+@given(seed=st.integers(0, 999), ends=st.tuples(*[st.integers(0, 255)] * 3), w_zero=st.integers(-128, 127))
+def test_the_bound_for_a_zero_point_is_the_largest_sum_that_an_input_reaches(seed, ends, w_zero):
+    low, zero, high = sorted(ends)
+    w = np.random.default_rng(seed).integers(-128, 128, (5, 3, 2, 2)).astype(np.int8)
+    packed = pack_integer_conv(w, w_zero, Geometry(), x_range=(low, high), x_zero_point=zero)
+    sums = []
+    for channel in w.astype(int) - w_zero:
+        for x in (np.where(channel > 0, high, low), np.where(channel > 0, low, high)):
+            sums.append(integer_conv(nhwc(x[None].astype(np.uint8)), packed, zero)[0, 0, 0].astype(int))
+    reached = np.abs(sums).max(axis=0)
+    assert packed.bound == tuple(reached.tolist())
+    with pytest.raises(AdderHwError, match="as packed for"):
+        integer_conv(nhwc(x[None].astype(np.uint8)), packed, (zero + 1) % 256)
+
+
 @every_path
 @quick
 @given(case=convolutions(bits=st.just(8)), data=st.data(), rounding=st.sampled_from(list(Rounding)))
