@@ -18,6 +18,7 @@ FIXED, CONVOLUTION, REQUANTISE = (
     "tests/kernels/test_convolution.py",
     "tests/kernels/test_requantise.py",
 )
+POOLING, EDGES = "tests/kernels/test_pooling.py", "tests/kernels/test_edges.py"
 NETWORKS, BODIES = "tests/test_networks.py", "tests/export/test_bodies.py"
 COUNTS = f"tests/test_shipped_model.py tests/test_taps.py {NETWORKS}"
 COST = "tests/cost"
@@ -75,6 +76,24 @@ FAULTS = (
     Fault(
         "the right border is not padded", "adderhw/kernels/compiled.py",
         "max(d.padded_width - right, 0), d)", "0, d)", CONVOLUTION,
+    ),
+    Fault(
+        "rows of windows are laid out channel by channel", "adderhw/kernels/convolution.py",
+        "w.transpose(0, 3, 1, 2).reshape(outputs, kernel_w", "w.transpose(0, 1, 3, 2).reshape(outputs, kernel_w",
+        CONVOLUTION,
+    ),
+    Fault(
+        "negative sums have no bound", "adderhw/kernels/convolution.py",
+        "np.maximum(np.maximum(least, most).sum(1), -np.minimum(least, most).sum(1))",
+        "np.maximum(least, most).sum(1)", CONVOLUTION,
+    ),
+    Fault(
+        "pooling leaves out the first row", "adderhw/kernels/windows.py",
+        "if 0 <= y < height:", "if 0 < y < height:", POOLING,
+    ),
+    Fault(
+        "a band of the input's pixels is as long as the last one", "adderhw/kernels/compiled.py",
+        "n * image + c * pixels + start", "n * image + c * pixels + start % count", EDGES,
     ),
     Fault(
         "tensors that live together share memory", "adderhw/plan.py",
