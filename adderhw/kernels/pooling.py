@@ -8,6 +8,8 @@ from adderhw.kernels.program import Program, make_step
 from adderhw.kernels.requantise import output, refused
 from adderhw.kernels.windows import window_step
 
+SHARED_BYTES = 16 * 1024  # of x that a thread pools at once: a microsecond's work, for taking it costs a tenth of one
+
 
 def _checked(x, kernel, geometry):
     """x (N, H, W, C), contiguous, and the shape of its pooling; raises AdderHwError for what cannot be pooled."""
@@ -72,7 +74,10 @@ def _window_step(largest, x, kernel, geometry, out):
     axes = zip(kernel, geometry.strides, geometry.dilations, geometry.pads[:2], strict=True)
     numbers = [number for axis in axes for number in axis]
     code = window_step(largest, x.dtype.type, out.dtype.type)
-    return make_step(code, shape[0] * shape[1], x.reshape(-1), out.reshape(-1), *x.shape[1:], *shape[1:3], *numbers)
+    arrays, sizes = (x.reshape(-1), out.reshape(-1)), (*x.shape[1:], *shape[1:3])
+    units = shape[0] * shape[1]
+    grain = max(1, SHARED_BYTES * units // max(x.nbytes, 1))
+    return make_step(code, units, *arrays, *sizes, *numbers, grain=grain)
 
 
 def add(a, b, out_dtype=np.int32, out=None):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adderhw.errors import AdderHwError
-from adderhw.kernels import add, max_pool, sum_pool
+from adderhw.kernels import Geometry, Program, add, max_pool, max_pool_step, sum_pool, sum_pool_step
 
 
 def windows(x, kernel, strides, pads, dilations):
@@ -98,6 +98,25 @@ def test_pools_refuse_windows_that_do_not_fit():
         max_pool(x, (2, 2), pads=(2, 0, 0, 0))
     with pytest.raises(AdderHwError, match="pooling: found float64"):
         sum_pool(x.astype(float), (1, 1))
+
+
+@pytest.mark.parametrize("shape", [(1, 37, 21, 64), (3, 8, 8, 5), (0, 4, 4, 2)])
+def test_rows_shared_by_threads_give_the_same_pools(shape):
+    x = np.random.default_rng(1).integers(0, 256, shape).astype(np.uint8)
+    geometry = Geometry((2, 1), (1, 0, 1, 1))
+    expected = max_pool(x, (3, 2), *geometry[:2])
+    out = np.zeros_like(expected)
+    Program([max_pool_step(x, (3, 2), geometry, out)], threads=3).run()
+    assert (out == expected).all()
+    sums = np.zeros(sum_pool(x, (2, 2)).shape, np.int32)
+    Program([sum_pool_step(x, (2, 2), Geometry(), sums)], threads=3).run()
+    assert (sums == sum_pool(x, (2, 2))).all()
+
+
+def test_a_pool_made_ready_refuses_an_array_that_is_not_contiguous():
+    x = np.zeros((1, 3, 2, 4), np.uint8).swapaxes(1, 2)
+    with pytest.raises(AdderHwError, match="not contiguous"):
+        sum_pool_step(x, (2, 2), Geometry(), np.zeros((1, 1, 2, 4), np.int32))
 
 
 def test_a_window_that_lies_between_the_elements_of_the_image_is_refused():
