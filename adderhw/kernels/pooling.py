@@ -23,10 +23,13 @@ def max_pool(x, kernel, strides=(1, 1), pads=(0, 0, 0, 0), dilations=(1, 1), out
     """ONNX MaxPool (ceil_mode 0) of x (N, H, W, C), any integer dtype → same dtype; padding is never the maximum.
 
     kernel, strides, dilations: (h, w); pads: (top, left, bottom, right); out: a contiguous array to fill. Raises
-    AdderHwError where the window does not fit, lies wholly in padding, or where `out` does not fit.
+    AdderHwError where a pad is as large as the kernel, a window does not fit or lies wholly in padding, or `out` does
+    not fit.
     """
     geometry = Geometry(tuple(strides), tuple(pads), tuple(dilations))
     x, shape = _checked(x, kernel, geometry)
+    if any(pad >= size for pad, size in zip(pads, (*kernel, *kernel), strict=True)):
+        raise AdderHwError(f"max_pool: found pads {pads}, expected each below the kernel {kernel}")
     for axis in (0, 1):
         starts = np.arange(shape[1 + axis])[:, None] * strides[axis] - pads[axis]
         elements = starts + np.arange(kernel[axis]) * dilations[axis]
@@ -70,7 +73,7 @@ def _window_step(largest, x, kernel, geometry, out):
     shape = (len(x), *geometry.output_hw(*x.shape[1:3], *kernel), x.shape[3])
     if not x.flags.c_contiguous:
         raise refused("pooling", x, x.shape, "integers")
-    output(out, shape, out.dtype)
+    output(out, shape, x.dtype if largest else out.dtype)
     axes = zip(kernel, geometry.strides, geometry.dilations, geometry.pads[:2], strict=True)
     numbers = [number for axis in axes for number in axis]
     code = window_step(largest, x.dtype.type, out.dtype.type)

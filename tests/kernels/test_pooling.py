@@ -94,7 +94,7 @@ def test_pools_refuse_windows_that_do_not_fit():
     x = np.zeros((1, 2, 2, 1), np.uint8)
     with pytest.raises(AdderHwError, match="expected one the window fits in"):
         max_pool(x, (3, 3))
-    with pytest.raises(AdderHwError, match="an element of the image in each window"):
+    with pytest.raises(AdderHwError, match="below the kernel"):
         max_pool(x, (2, 2), pads=(2, 0, 0, 0))
     with pytest.raises(AdderHwError, match="pooling: found float64"):
         sum_pool(x.astype(float), (1, 1))
@@ -117,6 +117,11 @@ def test_a_pool_made_ready_refuses_an_array_that_is_not_contiguous():
     x = np.zeros((1, 3, 2, 4), np.uint8).swapaxes(1, 2)
     with pytest.raises(AdderHwError, match="not contiguous"):
         sum_pool_step(x, (2, 2), Geometry(), np.zeros((1, 1, 2, 4), np.int32))
+
+
+def test_a_maximum_has_the_type_of_its_input():
+    with pytest.raises(AdderHwError, match="out: found int32"):
+        max_pool_step(np.zeros((1, 2, 2, 1), np.uint8), (2, 2), Geometry(), np.zeros((1, 1, 1, 1), np.int32))
 
 
 def test_a_window_that_lies_between_the_elements_of_the_image_is_refused():
