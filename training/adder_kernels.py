@@ -16,35 +16,41 @@ weight's gradient; benchmarks/training.py prints them beside oneDNN's convolutio
 from functools import lru_cache
 from typing import NamedTuple
 
-import llvmlite.binding
 import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from training.vectors import (
+    FEATURES,
+    FLOAT,
+    FLOAT_BYTES,
+    INT32,
+    INT64,
+    LANES,
+    TILE,
+    VECTOR,
+    broadcast,
+    call,
+    constant,
+    hidden,
+    lane_mask,
+    load,
+    load_at,
+    load_lanes,
+    load_masked,
+    run,
+    store,
+    store_lanes,
+)
 
-def _cpu_features():
-    """{feature: whether Numba compiles for it}: the processor's own unless NUMBA_CPU_FEATURES says others."""
-    if numba.config.CPU_FEATURES is None:
-        return dict(llvmlite.binding.get_host_cpu_features())
-    return {feature[1:]: feature[0] == "+" for feature in numba.config.CPU_FEATURES.split(",") if feature}
-
-
-_FEATURES = _cpu_features()
-LANES = 16 if _FEATURES.get("avx512f") else 8
-TILE = 8
-FLOAT_BYTES = 4
 POSITIONS_AT_LEAST = 64
 """Positions that are worked on together, in images: below it, tiles are part empty and loops short."""
 PARTIAL_SUMS = 16
 """Parts of the batch whose weight gradients are summed apart: work for as many threads, and shorter sums."""
 PARTIAL_BYTES = 1 << 22
 """What those parts may take in memory, unless one alone takes more."""
-
-_FLOAT, _INT32, _INT64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
-_VECTOR = ir.VectorType(_FLOAT, LANES)
-_MASK = ir.VectorType(ir.IntType(1), LANES)
 
 
 class Geometry(NamedTuple):
@@ -90,7 +96,7 @@ def absolute_differences(x, weight, geometry, *, groups=1, threads=1):
     table = _table(_window_offsets, images, len(x) % images, x.shape[1:], out.shape[1:], weight.shape[1:], geometry)
     packed = _pack(_grouped(weight, groups).transpose(0, 3, 4, 2, 1))
     operands = (x, _padded_size(x.shape[1:], geometry.pads), packed, table, images, out)
-    _run(_sum_images, _sum_images_in_parallel, -(-len(x) // images), threads, operands)
+    run(_sum_images, _sum_images_in_parallel, -(-len(x) // images), threads, operands)
     return out
 
 
@@ -110,7 +116,7 @@ def input_gradient(grad, x, weight, geometry, *, groups=1, threads=1):
     rows, columns = zip(*((a, b) for phase in phases for a, _ in phase.rows for b, _ in phase.columns), strict=True)
     packed = _pack(by_tap[:, rows, columns])
     operands = (grad, padded, x, packed, table, images, out)
-    _run(_clip_images, _clip_images_in_parallel, -(-len(x) // images), threads, operands)
+    run(_clip_images, _clip_images_in_parallel, -(-len(x) // images), threads, operands)
     return out
 
 
@@ -129,7 +135,7 @@ def weight_gradient(grad, x, weight, geometry, *, groups=1, threads=1):
     products = np.zeros((parts, groups, blocks, -(-taps // TILE) * TILE, LANES), np.float32)
     sums = np.zeros((parts, groups, blocks, LANES), np.float32)
     operands = (grad, x, _padded_size(x.shape[1:], geometry.pads), table, images, outputs, products, sums)
-    _run(_product_parts, _product_parts_in_parallel, parts * blocks, threads, operands)
+    run(_product_parts, _product_parts_in_parallel, parts * blocks, threads, operands)
     rows = (groups, blocks * LANES)
     total = products.sum(0)[:, :, :taps].transpose(0, 1, 3, 2)
     total = total.reshape(*rows, *weight.shape[2:], weight.shape[1])[:, :outputs]
@@ -267,16 +273,6 @@ def _pack(weight):
     filled[..., :channels] = weight
     blocks = filled.reshape(groups, -1, filled.shape[-1] // LANES, LANES)
     return np.ascontiguousarray(blocks.transpose(0, 2, 1, 3))
-
-
-def _run(kernel, parallel, count, threads, operands):
-    """kernel(0, count, …), or its parallel twin; with one thread serially, so that no idle worker spins beside it."""
-    parts = min(threads, count)
-    if parts <= 1:
-        kernel(0, count, *operands)
-    else:
-        numba.set_num_threads(min(parts, numba.config.NUMBA_NUM_THREADS))
-        parallel(parts, count, *operands)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -430,19 +426,19 @@ def _sum_tile(typingctx, x, reads, taps, count, weights, out, writes, lanes):
 
     def codegen(context, builder, signature, args):
         x, reads, taps, count, weights, out, writes, lanes = args
-        starts = [builder.add(x, _load(builder, reads, _INT64, p)) for p in range(TILE)]
+        starts = [builder.add(x, load(builder, reads, INT64, p)) for p in range(TILE)]
         one = _hidden_one(builder)
-        sums = [cgutils.alloca_once_value(builder, _constant(0.0)) for _ in starts]
-        with cgutils.for_range(builder, count, intp=_INT64) as loop:
-            tap = _load_at(builder, taps, _INT64, loop.index)
-            weight = _load_at(builder, weights, _VECTOR, loop.index)
+        sums = [cgutils.alloca_once_value(builder, constant(0.0)) for _ in starts]
+        with cgutils.for_range(builder, count, intp=INT64) as loop:
+            tap = load_at(builder, taps, INT64, loop.index)
+            weight = load_at(builder, weights, VECTOR, loop.index)
             for p, (start, total) in enumerate(zip(starts, sums, strict=True)):
-                element = _broadcast(builder, _load(builder, builder.add(start, tap), _FLOAT))
-                difference = _call(builder, "llvm.fabs", _difference(builder, weight, element, one, p))
+                element = broadcast(builder, load(builder, builder.add(start, tap), FLOAT))
+                difference = call(builder, "llvm.fabs", _difference(builder, weight, element, one, p))
                 builder.store(builder.fadd(builder.load(total), difference), total)
         for p, total in enumerate(sums):
-            place = builder.add(out, _load(builder, writes, _INT64, p))
-            _store_lanes(builder, builder.fneg(builder.load(total)), place, lanes)
+            place = builder.add(out, load(builder, writes, INT64, p))
+            store_lanes(builder, builder.fneg(builder.load(total)), place, lanes)
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 8), codegen
@@ -454,20 +450,20 @@ def _clip_tile(typingctx, grad, reads, taps, count, weights, x, out, writes, lan
 
     def codegen(context, builder, signature, args):
         grad, reads, taps, count, weights, x, out, writes, lanes = args
-        starts = [builder.add(grad, _load(builder, reads, _INT64, p)) for p in range(TILE)]
-        places = [_load(builder, writes, _INT64, p) for p in range(TILE)]
-        inputs = [_load_lanes(builder, builder.add(x, place), lanes) for place in places]
+        starts = [builder.add(grad, load(builder, reads, INT64, p)) for p in range(TILE)]
+        places = [load(builder, writes, INT64, p) for p in range(TILE)]
+        inputs = [load_lanes(builder, builder.add(x, place), lanes) for place in places]
         one = _hidden_one(builder)
-        sums = [cgutils.alloca_once_value(builder, _constant(0.0)) for _ in places]
-        with cgutils.for_range(builder, count, intp=_INT64) as loop:
-            tap = _load_at(builder, taps, _INT64, loop.index)
-            weight = _load_at(builder, weights, _VECTOR, loop.index)
+        sums = [cgutils.alloca_once_value(builder, constant(0.0)) for _ in places]
+        with cgutils.for_range(builder, count, intp=INT64) as loop:
+            tap = load_at(builder, taps, INT64, loop.index)
+            weight = load_at(builder, weights, VECTOR, loop.index)
             for p, (start, element, total) in enumerate(zip(starts, inputs, sums, strict=True)):
                 clipped = _clip_to_one(builder, _difference(builder, weight, element, one, p))
-                gradient = _broadcast(builder, _load(builder, builder.add(start, tap), _FLOAT))
-                builder.store(_call(builder, "llvm.fmuladd", gradient, clipped, builder.load(total)), total)
+                gradient = broadcast(builder, load(builder, builder.add(start, tap), FLOAT))
+                builder.store(call(builder, "llvm.fmuladd", gradient, clipped, builder.load(total)), total)
         for place, total in zip(places, sums, strict=True):
-            _store_lanes(builder, builder.load(total), builder.add(out, place), lanes)
+            store_lanes(builder, builder.load(total), builder.add(out, place), lanes)
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 9), codegen
@@ -479,20 +475,20 @@ def _product_tile(typingctx, x, reads, count, grad, writes, taps, out, lanes):
 
     def codegen(context, builder, signature, args):
         x, reads, count, grad, writes, taps, out, lanes = args
-        starts = [builder.add(x, _load(builder, taps, _INT64, t)) for t in range(TILE)]
-        sums = [cgutils.alloca_once_value(builder, _constant(0.0)) for _ in starts]
-        mask = _lane_mask(builder, lanes)
-        with cgutils.for_range(builder, count, intp=_INT64) as loop:
-            read = _load_at(builder, reads, _INT64, loop.index)
-            write = _load_at(builder, writes, _INT64, loop.index)
-            gradient = _load_masked(builder, builder.add(grad, write), mask)
+        starts = [builder.add(x, load(builder, taps, INT64, t)) for t in range(TILE)]
+        sums = [cgutils.alloca_once_value(builder, constant(0.0)) for _ in starts]
+        mask = lane_mask(builder, lanes)
+        with cgutils.for_range(builder, count, intp=INT64) as loop:
+            read = load_at(builder, reads, INT64, loop.index)
+            write = load_at(builder, writes, INT64, loop.index)
+            gradient = load_masked(builder, builder.add(grad, write), mask)
             for start, total in zip(starts, sums, strict=True):
-                element = _broadcast(builder, _load(builder, builder.add(start, read), _FLOAT))
-                builder.store(_call(builder, "llvm.fmuladd", element, gradient, builder.load(total)), total)
+                element = broadcast(builder, load(builder, builder.add(start, read), FLOAT))
+                builder.store(call(builder, "llvm.fmuladd", element, gradient, builder.load(total)), total)
         for t, total in enumerate(sums):
-            place = builder.add(out, _INT64(t * LANES * FLOAT_BYTES))
-            added = builder.fadd(_load(builder, place, _VECTOR), builder.load(total))
-            _store(builder, added, place)
+            place = builder.add(out, INT64(t * LANES * FLOAT_BYTES))
+            added = builder.fadd(load(builder, place, VECTOR), builder.load(total))
+            store(builder, added, place)
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 8), codegen
@@ -504,12 +500,12 @@ def _add_rows(typingctx, grad, writes, count, out, lanes):
 
     def codegen(context, builder, signature, args):
         grad, writes, count, out, lanes = args
-        total = cgutils.alloca_once_value(builder, _constant(0.0))
-        mask = _lane_mask(builder, lanes)
-        with cgutils.for_range(builder, count, intp=_INT64) as loop:
-            row = _load_masked(builder, builder.add(grad, _load_at(builder, writes, _INT64, loop.index)), mask)
+        total = cgutils.alloca_once_value(builder, constant(0.0))
+        mask = lane_mask(builder, lanes)
+        with cgutils.for_range(builder, count, intp=INT64) as loop:
+            row = load_masked(builder, builder.add(grad, load_at(builder, writes, INT64, loop.index)), mask)
             builder.store(builder.fadd(builder.load(total), row), total)
-        _store(builder, builder.fadd(_load(builder, out, _VECTOR), builder.load(total)), out)
+        store(builder, builder.fadd(load(builder, out, VECTOR), builder.load(total)), out)
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 5), codegen
@@ -522,96 +518,28 @@ def _difference(builder, minuend, subtrahend, one, p):
     """
     if one is None or p % 2 == 0:
         return builder.fsub(minuend, subtrahend)
-    return _call(builder, "llvm.fma", _hidden(builder, minuend), one, builder.fneg(subtrahend))
+    return call(builder, "llvm.fma", hidden(builder, minuend), one, builder.fneg(subtrahend))
 
 
 def _hidden_one(builder):
     """Ones that LLVM does not know to be ones, lest it turn x·1 − w into a subtraction; None without vector FMA."""
-    return _hidden(builder, _constant(1.0)) if _FEATURES.get("fma") else None
-
-
-def _hidden(builder, value):
-    """The same vector, in a register of its own, of which LLVM knows nothing; of x86, as are the features asked for."""
-    return builder.asm(ir.FunctionType(_VECTOR, [_VECTOR]), "", "=v,0", [value], side_effect=False)
+    return hidden(builder, constant(1.0)) if FEATURES.get("fma") else None
 
 
 def _clip_to_one(builder, value):
     """HardTanh: one instruction of AVX-512DQ (the smaller magnitude with the value's sign), else compare and select."""
-    if LANES == 16 and _FEATURES.get("avx512dq"):
+    if LANES == 16 and FEATURES.get("avx512dq"):
         return _range_to_one(builder, value)
     for limit, operator in ((1.0, "<"), (-1.0, ">")):
-        bound = _constant(limit)
+        bound = constant(limit)
         value = builder.select(builder.fcmp_ordered(operator, value, bound), value, bound)
     return value
 
 
 def _range_to_one(builder, value):
-    smaller_magnitude_sign_of_first = _INT32(0b0010)
-    all_lanes, current_rounding = ir.IntType(16)(0xFFFF), _INT32(4)
-    kind = ir.FunctionType(_VECTOR, [_VECTOR, _VECTOR, _INT32, _VECTOR, ir.IntType(16), _INT32])
+    smaller_magnitude_sign_of_first = INT32(0b0010)
+    all_lanes, current_rounding = ir.IntType(16)(0xFFFF), INT32(4)
+    kind = ir.FunctionType(VECTOR, [VECTOR, VECTOR, INT32, VECTOR, ir.IntType(16), INT32])
     function = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512.mask.range.ps.512")
-    operands = (value, _constant(1.0), smaller_magnitude_sign_of_first, value, all_lanes, current_rounding)
+    operands = (value, constant(1.0), smaller_magnitude_sign_of_first, value, all_lanes, current_rounding)
     return builder.call(function, operands)
-
-
-def _constant(value):
-    return ir.Constant(_VECTOR, [value] * LANES)
-
-
-def _load(builder, address, kind, index=0):
-    """The value of type `kind` at an integer address, `index` elements on; floats need only float alignment."""
-    size = 8 if kind is _INT64 else FLOAT_BYTES * (LANES if kind is _VECTOR else 1)
-    pointer = builder.inttoptr(builder.add(address, _INT64(index * size)), kind.as_pointer())
-    return builder.load(pointer, align=8 if kind is _INT64 else FLOAT_BYTES)
-
-
-def _load_at(builder, address, kind, index):
-    """The value of type `kind` at `address` + index elements, index a run-time integer."""
-    size = 8 if kind is _INT64 else FLOAT_BYTES * LANES
-    return _load(builder, builder.add(address, builder.mul(index, _INT64(size))), kind)
-
-
-def _store(builder, value, address):
-    builder.store(value, builder.inttoptr(address, _VECTOR.as_pointer()), align=FLOAT_BYTES)
-
-
-def _lane_mask(builder, lanes):
-    """True in the first `lanes` lanes."""
-    count = _splat(builder, builder.trunc(lanes, _INT32), _INT32)
-    return builder.icmp_signed("<", ir.Constant(ir.VectorType(_INT32, LANES), list(range(LANES))), count)
-
-
-def _load_lanes(builder, address, lanes):
-    """A vector whose first `lanes` lanes are read and whose others are 0."""
-    return _load_masked(builder, address, _lane_mask(builder, lanes))
-
-
-def _load_masked(builder, address, mask):
-    kind = ir.FunctionType(_VECTOR, [_VECTOR.as_pointer(), _INT32, _MASK, _VECTOR])
-    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.load.v{LANES}f32.p0")
-    pointer = builder.inttoptr(address, _VECTOR.as_pointer())
-    return builder.call(function, (pointer, _INT32(FLOAT_BYTES), mask, _constant(0.0)))
-
-
-def _store_lanes(builder, value, address, lanes):
-    """Writes the first `lanes` lanes."""
-    kind = ir.FunctionType(ir.VoidType(), [_VECTOR, _VECTOR.as_pointer(), _INT32, _MASK])
-    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.store.v{LANES}f32.p0")
-    pointer = builder.inttoptr(address, _VECTOR.as_pointer())
-    builder.call(function, (value, pointer, _INT32(FLOAT_BYTES), _lane_mask(builder, lanes)))
-
-
-def _broadcast(builder, scalar):
-    return _splat(builder, scalar, _FLOAT)
-
-
-def _splat(builder, scalar, kind):
-    """A vector of LANES copies of a scalar of type `kind`."""
-    undefined = ir.Constant(ir.VectorType(kind, LANES), ir.Undefined)
-    one = builder.insert_element(undefined, scalar, _INT32(0))
-    return builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(_INT32, LANES), [0] * LANES))
-
-
-def _call(builder, name, *operands):
-    kind = ir.FunctionType(_VECTOR, [_VECTOR] * len(operands))
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"{name}.v{LANES}f32"), operands)

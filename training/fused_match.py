@@ -1,15 +1,17 @@
-"""The matches of twins' responses, worked on part by part: value and gradients from one pass over memory.
+"""The matches of twins' responses: value and gradients in one forward pass.
 
-A layer's responses are megabytes, and a match is a dozen elementwise steps and a few thin matrix products on them.
-Done one after the other on the whole batch, each step waits for memory. Here a part of the batch small enough for a
-core's cache goes through all of them; as the value is a scalar, its gradients are known, up to that of the value
-itself, before the backward pass. On a GPU the whole batch is one part.
+As the value is a scalar, its gradients are known, up to that of the value itself, before the backward pass. On a CPU
+float32 responses of as many channels as the kernels take go to training.match_kernels. All others are matched here, by
+PyTorch: on a CPU a part of the batch small enough for a core's cache goes through all steps before the next, on a GPU
+the whole batch is one part.
 """
 
 from functools import wraps
 
 import torch
 from torch.autograd.function import once_differentiable
+
+from training import match_kernels
 
 PART_BYTES = 1 << 19
 """Bytes of one network's responses in a part: larger parts leave the cache, smaller ones are many calls."""
@@ -37,6 +39,9 @@ class MeanSquaredDifference(torch.autograd.Function):
         k_ann, k_cnn: scalar tensors, or None for the responses themselves; k·response is clamped to ±limit, and where
         the clamp holds nothing flows back. map_ann, map_cnn: ρ's weights (C, C), or None. Returns a scalar.
         """
+        exponents_fit = k_ann is None or limit <= match_kernels.LARGEST_EXPONENT
+        if exponents_fit and _kernels_take(ann, cnn):
+            return _match_by_kernels(ctx, ann, cnn, (k_ann, k_cnn), (map_ann, map_cnn), limit)
         needs, scale = ctx.needs_input_grad, 2 / ann.numel()
         sides = (
             _Side(ann, k_ann, map_ann, limit, (needs[0], needs[2], needs[4])),
@@ -105,6 +110,11 @@ class SquaredMmd(torch.autograd.Function):
         is the polynomial (x·y)², of degree 2 without a constant: mean k(a_i, a_j) + mean k(b_i, b_j) − 2 mean k(a_i,
         b_j) over all pairs of channels.
         """
+        if _kernels_take(a, b):
+            maps = (_maps(each).contiguous().numpy() for each in (a, b))
+            value, of_a = match_kernels.squared_mmd(*maps, threads=torch.get_num_threads())
+            ctx.gradients = (_images(torch.from_numpy(of_a), a.shape), None)
+            return a.new_tensor(value)
         images, (channels, others) = len(a), (a.shape[1], b.shape[1])
         maps, of_maps = _maps(a), torch.empty_like(_maps(a)) if ctx.needs_input_grad[0] else None
         total = torch.zeros((), dtype=torch.float64, device=a.device)
@@ -126,6 +136,29 @@ class SquaredMmd(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad):
         return _scaled(ctx.gradients, grad)
+
+
+def _kernels_take(a, b):
+    """Whether training.match_kernels computes with these responses."""
+    widest = max(a.shape[1], b.shape[1])
+    return a.is_cpu and a.dtype == b.dtype == torch.float32 and a.numel() > 0 and widest <= match_kernels.WIDEST
+
+
+def _match_by_kernels(ctx, ann, cnn, ks, maps, limit):
+    """MeanSquaredDifference.forward by training.match_kernels."""
+    needs = ctx.needs_input_grad
+    value, of_ann, of_ks, of_maps = match_kernels.mean_squared_difference(
+        *(_rows(each).contiguous().numpy() for each in (ann, cnn)),
+        None if ks[0] is None else [each.item() for each in ks],
+        None if maps[0] is None else [each.numpy() for each in maps],
+        limit,
+        cnn_learns=needs[3] or needs[5],
+        threads=torch.get_num_threads(),
+    )
+    of_ks = (None if k is None else k.new_tensor(each) for k, each in zip(ks, of_ks, strict=True))
+    gradients = (_images(torch.from_numpy(of_ann), ann.shape), None, *of_ks, *map(torch.from_numpy, of_maps), None)
+    ctx.gradients = tuple(each if need else None for each, need in zip(gradients, needs, strict=True))
+    return ann.new_tensor(value)
 
 
 def _normalised(maps):

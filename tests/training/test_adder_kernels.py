@@ -114,12 +114,13 @@ def test_equal_operands_differ_by_exactly_nothing_however_large():
 @pytest.mark.slow
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names x86 processors")
 @pytest.mark.parametrize(
-    ("name", "features"),
+    ("cpu", "features"),
     [("x86-64", "+sse2"), ("haswell", "+sse4.2,+avx,+avx2"), ("haswell", "+sse4.2,+avx,+avx2,+fma")],
 )
-def test_kernels_compiled_for_lesser_processors_match_the_definition(name, features):
-    tests = [str(Path(__file__).with_name("test_adder_op.py")), "-k", "match_their_definition"]
+def test_kernels_compiled_for_lesser_processors_match_the_definition(cpu, features):
+    files = [str(Path(__file__).with_name(f"test_{name}.py")) for name in ("adder_op", "match_kernels")]
+    tests = [*files, "-k", "match_their_definition or near_the_formulas"]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
-    environment = os.environ | {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features}
+    environment = os.environ | {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": features}
     run = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout
