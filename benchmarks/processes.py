@@ -49,10 +49,13 @@ print(json.dumps({"seconds": seconds, "MiB": peak, "code": done.returncode, "err
 def measured(arguments, runs, data=None):
     """(median seconds, most MiB) of `runs` processes of adderhw.simulate, after one that is not counted.
 
-    data: the folder of data sets, where it is another than ADDERHW_DATA.
+    data: the folder of data sets, where it is another than ADDERHW_DATA. Python keeps its bytecode, as it does unless
+    PYTHONDONTWRITEBYTECODE forbids it.
     """
     command = [sys.executable, "-c", MEASURED, sys.executable, "-m", "adderhw.simulate", *arguments]
-    environment = {**os.environ, "ADDERHW_DATA": data} if data else None
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    if data:
+        environment["ADDERHW_DATA"] = data
     found = [json.loads(subprocess.check_output(command, env=environment)) for _ in range(runs + 1)]
     for each in found:
         if each["code"]:
