@@ -47,14 +47,7 @@ def command(
     samples: Annotated[int, typer.Option(help="Calibration images, spread evenly over the training split.")] = 1024,
     bits: options.Bits = DEFAULTS.bits,
     edge_bits: options.EdgeBits = DEFAULTS.edge_bits,
-    range_: Annotated[
-        str,
-        typer.Option(
-            "--range",
-            help="Range of a tensor: max, quantile, error (least error of the layers that read it), "
-            "or divergence (error, then least divergence of the network's outputs).",
-        ),
-    ] = DEFAULTS.range,
+    range_: options.Range = None,
     widths: Annotated[
         Path | None, typer.Option(help="JSON file, float tensor's name to bits, where not --bits or --edge-bits.")
     ] = None,

@@ -14,7 +14,7 @@ from quant.op_kinds import LAYERS
 from quant.ranges import calibrate_and_record
 from quant.refine import first_uses, refined
 from quant.search import least_error_groups, least_error_ranges
-from quant.settings import Settings
+from quant.settings import BY_LAYERS, Settings
 
 
 class Quantisation(NamedTuple):
@@ -45,11 +45,12 @@ def quantise_with_summary(model, images, settings=Settings(), widths=None, progr
     source = source_grid(images, settings)
     if choices.widths:
         check_widths(choices.widths, first_uses(graph, observed, source, settings, choices))
-    if settings.range in ("error", "divergence"):
+    if settings.range in (*BY_LAYERS, "divergence"):
         bits_of = Lowering(graph, observed, source, settings, choices).grid_bits
-        choices = replace(choices, ranges=least_error_ranges(graph, observed, images, bits_of, progress))
+        searched, of_regions = (graph, observed, images, bits_of), settings.range == "regions"
+        choices = replace(choices, ranges=least_error_ranges(*searched, progress, of_regions=of_regions))
         if settings.filter_groups > 1:
-            found = least_error_groups(graph, observed, images, bits_of, settings.filter_groups, progress)
+            found = least_error_groups(*searched, settings.filter_groups, progress, of_regions=of_regions)
             choices = replace(choices, groups=found)
     if settings.range == "divergence":
         choices = refined(graph, observed, source, settings, images, recorded, choices, progress)

@@ -9,6 +9,15 @@ from quant.settings import Settings
 DEFAULTS = Settings()
 Bits = Annotated[int, typer.Option(help="Width of adder layers and activations, 2 to 16.")]
 EdgeBits = Annotated[int, typer.Option(help="Width of the first and the last layer where they multiply, 2 to 16.")]
+Range = Annotated[
+    str | None,
+    typer.Option(
+        "--range",
+        help="Range of a tensor: max, quantile, error (least error of the layers that read it), regions (least error "
+        "averaged over quarters of images), or divergence (error, then least divergence of the network's outputs); "
+        "default by --bits: error from 8 on, regions below.",
+    ),
+]
 MultiplierBits = Annotated[int, typer.Option(help="Width of the signed requantisation multiplier, 3 to 24.")]
 Realisation = Annotated[str, typer.Option(help="Hardware of the requantisation: multiplier, shift or shift_add:K.")]
 Rounding = Annotated[str, typer.Option(help="Rounding: half_up, floor, half_even or half_away.")]

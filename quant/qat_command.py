@@ -51,6 +51,7 @@ def command(
     samples: Annotated[int, typer.Option(help="Calibration images, of the training images.")] = RECIPE.samples,
     limit: Annotated[int | None, typer.Option(help="Use only the first so many training images.")] = None,
     edge_bits: options.EdgeBits = DEFAULTS.edge_bits,
+    range_: options.Range = None,
     multiplier_bits: options.MultiplierBits = DEFAULTS.multiplier_bits,
     realisation: options.Realisation = DEFAULTS.realisation,
     rounding: options.Rounding = DEFAULTS.rounding,
@@ -78,8 +79,8 @@ def command(
         teacher=None if teacher is None else str(teacher), samples=samples, limit=limit,
     )  # fmt: skip
     settings = Settings(
-        bits=bits, edge_bits=edge_bits, multiplier_bits=multiplier_bits, realisation=realisation, rounding=rounding,
-        weight_realisation=weight_realisation, multiplication_free=multiplication_free,
+        bits=bits, edge_bits=edge_bits, range=range_, multiplier_bits=multiplier_bits, realisation=realisation,
+        rounding=rounding, weight_realisation=weight_realisation, multiplication_free=multiplication_free,
         wide_residuals=wide_residuals,
     )  # fmt: skip
     if not model.is_file():

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from adderhw.errors import ModelError
+from adderhw.errors import AdderHwError, ModelError
 from quant.builder import unused
 from quant.choices import Choices, source_grid
 from quant.correction import corrected
@@ -16,6 +16,7 @@ from quant.qat_lower import LearntLowering, TorchLowering
 from quant.qat_start import Seen, Start, step_of, weight_step_of
 from quant.ranges import calibrate
 from quant.search import least_error_ranges
+from quant.settings import BY_LAYERS
 
 SHARES = np.geomspace(1 / 8, 1, 25)  # of the largest weight, as quant.search.CANDIDATES of the extremes
 
@@ -135,11 +136,15 @@ def start_of(graph, images, settings, progress=None):
 
     images: float32 (N, …), calibration images. progress: called with (done, in all) of images, tensors, layers.
     """
+    if settings.range == "divergence":
+        raise AdderHwError("range: found divergence, expected max, quantile, error or regions where training follows")
     observed = calibrate(graph, images, progress=progress)
     source, choices = source_grid(images, settings), Choices()
-    if settings.range == "error":
+    if settings.range in BY_LAYERS:
         bits_of = Lowering(graph, observed, source, settings).grid_bits
-        choices = Choices(ranges=least_error_ranges(graph, observed, images, bits_of, progress))
+        of_regions = settings.range == "regions"
+        ranges = least_error_ranges(graph, observed, images, bits_of, progress, of_regions=of_regions)
+        choices = Choices(ranges=ranges)
     if settings.bias_correction:
         corrections = corrected(graph, observed, images, settings, choices, progress)
         choices = replace(choices, corrections=corrections)

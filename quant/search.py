@@ -14,31 +14,33 @@ CANDIDATES = np.geomspace(1 / 8, 1, 25)  # of the extremes
 MEMORY = 256 << 20  # bytes of activations held at once
 MOST_IMAGES = 64
 BATCH = 16
+REGIONS = 2  # of the height, and of the width: quarters of an image
 
 
-def least_error_ranges(graph, observed, images, bits_of, progress=None):
+def least_error_ranges(graph, observed, images, bits_of, progress=None, *, of_regions=False):
     """Tensor name → (low, high) for every tensor that adder layers read, by the least error of their outputs.
 
     graph: FloatGraph. observed: from calibrate. images: float32 (N, …), of which up to MOST_IMAGES are used, spread
     evenly. bits_of: tensor name → width of its grid. For a range [l, h] = share·[lowest, highest] the layer's input
     and weight go onto the grid; its error is Σ over channels of the variance of g·(Y_q − Y_float), where g is the
-    gain of the batch norm behind it; the mean is left to bias correction (docs/quantisation.md).
+    gain of the batch norm behind it; the mean is left to bias correction (docs/quantisation.md). of_regions: the
+    variance is that of the mean over each quarter of an image, instead of that of single values.
     progress: called with (tensors done, tensors in all).
     """
-    found = ranges_by_width(graph, observed, images, lambda name: (bits_of(name),), progress)
+    found = ranges_by_width(graph, observed, images, lambda name: (bits_of(name),), progress, of_regions=of_regions)
     return {name: ends for (name, _), ends in found.items()}
 
 
-def ranges_by_width(graph, observed, images, widths_of, progress=None):
+def ranges_by_width(graph, observed, images, widths_of, progress=None, *, of_regions=False):
     """(tensor name, bits) → (low, high), as least_error_ranges, for all widths that widths_of gives for the tensor."""
     return {
-        (name, bits): least_error_range(graph, nodes, values, bits)
+        (name, bits): least_error_range(graph, nodes, values, bits, of_regions)
         for name, nodes, values in activations_of_readers(graph, observed, images, progress)
         for bits in widths_of(name)
     }
 
 
-def least_error_groups(graph, observed, images, bits_of, count, progress=None):
+def least_error_groups(graph, observed, images, bits_of, count, progress=None, *, of_regions=False):
     """Adder layer's output name → its FilterGroups, up to `count`, each with the range of its least error.
 
     Only layers whose groups want different grids, and whose input the lowering can put on several. Arguments and error
@@ -50,7 +52,7 @@ def least_error_groups(graph, observed, images, bits_of, count, progress=None):
             weight, conv_groups = graph.constants[node.inputs[1]], node.attributes.get("group", 1)
             filters = filter_groups(weight, conv_groups, count)
             if len(filters) > 1 and is_pending_sum(graph, observed, node.inputs[0]):
-                groups = joined(filters, group_ranges(graph, node, values, bits_of(name), filters))
+                groups = joined(filters, group_ranges(graph, node, values, bits_of(name), filters, of_regions))
                 if len(groups) > 1:
                     found[node.output] = groups
     return found
@@ -99,7 +101,7 @@ def tensors_of(nodes):
     return sorted({name for node in nodes for name in (node.inputs[0], node.output)})
 
 
-def least_error_range(graph, nodes, values, bits):
+def least_error_range(graph, nodes, values, bits, of_regions=False):
     """(low, high) of the grid of `bits` on which the adder layers `nodes`, which read one grid, err the least."""
     inputs = [values[node.inputs[0]] for node in nodes]
     low, high = (float(end) for end in (min(0, *(x.min() for x in inputs)), max(0, *(x.max() for x in inputs))))
@@ -107,17 +109,17 @@ def least_error_range(graph, nodes, values, bits):
     for share in CANDIDATES:
         grid = activation_grid(share * low, share * high, bits)
         pairs = zip(nodes, inputs, strict=True)
-        errors.append(sum(layer_error(graph, node, x, values[node.output], grid) for node, x in pairs))
+        errors.append(sum(layer_error(graph, node, x, values[node.output], grid, of_regions) for node, x in pairs))
     best = float(CANDIDATES[int(np.argmin(errors))])
     return best * low, best * high
 
 
-def group_ranges(graph, node, values, bits, groups):
+def group_ranges(graph, node, values, bits, groups, of_regions=False):
     """[(low, high)] of the grid of `bits` for each of the groups of filters on which these err the least."""
     x, y = values[node.inputs[0]], values[node.output]
     low, high = min(0.0, float(x.min())), max(0.0, float(x.max()))
     grids = [activation_grid(share * low, share * high, bits) for share in CANDIDATES]
-    errors = np.array([channel_errors(graph, node, x, y, grid) for grid in grids])
+    errors = np.array([channel_errors(graph, node, x, y, grid, of_regions) for grid in grids])
     best = [float(CANDIDATES[errors[:, filters].sum(axis=1).argmin()]) for filters in groups]
     return [(share * low, share * high) for share in best]
 
@@ -151,13 +153,16 @@ def activations(graph, images, names):
     return {**values, graph.inputs[0].name: images}
 
 
-def layer_error(graph, node, x, y, grid):
+def layer_error(graph, node, x, y, grid, of_regions=False):
     """Σ over channels of the variance of g·(Y_q − Y) of an adder layer with input and weight on `grid`."""
-    return float(channel_errors(graph, node, x, y, grid).sum())
+    return float(channel_errors(graph, node, x, y, grid, of_regions).sum())
 
 
-def channel_errors(graph, node, x, y, grid):
-    """float64 (O,): the variance of g·(Y_q − Y) of each channel of an adder layer with input and weight on `grid`."""
+def channel_errors(graph, node, x, y, grid, of_regions=False):
+    """float64 (O,): the variance of g·(Y_q − Y) of each channel of an adder layer with input and weight on `grid`.
+
+    of_regions: that of its mean over each quarter of an image.
+    """
     weight = graph.constants[node.inputs[1]]
     geometry = Geometry()
     if node.op == "AdderConv":
@@ -171,8 +176,17 @@ def channel_errors(graph, node, x, y, grid):
     steps = np.clip(np.rint(x / grid.scale) + grid.zero_point, grid.min, grid.max).astype(grid.dtype)
     packed = pack_adder_conv(w, geometry, x_range=(grid.min, grid.max))
     sums = adder_conv(np.ascontiguousarray(steps.transpose(0, 2, 3, 1)), packed, grid.zero_point, threads=1)
-    error = (y.transpose(0, 2, 3, 1) + grid.scale * sums + constant).reshape(-1, len(weight))
+    error = y.transpose(0, 2, 3, 1) + grid.scale * sums + constant
+    error = (region_means(error) if of_regions else error).reshape(-1, len(weight))
     return gain(graph, node, len(weight)) ** 2 * error.var(axis=0, dtype=np.float64)
+
+
+def region_means(values):
+    """(N, REGIONS, REGIONS, C), fewer where there are fewer places: the means of (N, H, W, C) over parts of H and W."""
+    for axis in (1, 2):
+        parts = np.array_split(values, min(REGIONS, values.shape[axis]), axis)
+        values = np.stack([part.mean(axis) for part in parts], axis)
+    return values
 
 
 def gain(graph, node, channels):

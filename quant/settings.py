@@ -7,9 +7,11 @@ from functools import cache
 from adderhw.errors import AdderHwError
 from adderhw.fixed import MAX_BITS, MIN_BITS, Rounding
 
-RANGES = ("max", "quantile", "error", "divergence")
+RANGES = ("max", "quantile", "error", "regions", "divergence")
+BY_LAYERS = ("error", "regions")  # those that layers' outputs decide
 # The share inside the range, from each width on: the fewer the steps, the more is gained by cutting the tail
 # (docs/quantisation.md has the measurements).
+DEFAULT_RANGES = ((8, "error"), (MIN_BITS, "regions"))
 DEFAULT_QUANTILES = ((9, 1.0), (8, 0.9999), (5, 0.9997), (MIN_BITS, 0.999))
 MOST_MULTIPLIER_BITS = 24
 MOST_FILTER_GROUPS = 64
@@ -28,8 +30,9 @@ class Settings:
     bits: width of adder layers and activations, 2…16. edge_bits: width of the weights and input of the first and
     the last layer where those multiply. range: 'max', or 'quantile' with the share `quantile` of the values
     inside the range (None: by the width, DEFAULT_QUANTILES), or 'error': for what adder layers read, the range of
-    the least error of their outputs, for the rest as 'quantile', or 'divergence': from those on, the ranges of the
-    least divergence of the network's outputs. bias_correction: whether each layer's constant
+    the least error of their outputs, for the rest as 'quantile', or 'regions': the same with errors averaged over
+    quarters of images, or 'divergence': from those of 'error' on, the ranges of the least divergence of the network's
+    outputs. None: by the width, DEFAULT_RANGES. bias_correction: whether each layer's constant
     takes up what quantisation did to its channels' means. guard_bits: extra bits below the output's step in
     which a residual sum is taken. wide_residuals: whether a branch that layers read too, such as an identity, goes into
     it from the sum it was computed in, with those guard bits, instead of from the grid that the layers read.
@@ -39,12 +42,12 @@ class Settings:
     fewest bits whose error is at most so many steps of the output before rounding, instead of all it may have.
     multiplication_free: what is left to a multiplier becomes shift_add, and max_error MULTIPLICATION_FREE_ERROR.
     filter_groups: of so many groups of an adder layer's filters each has its own grid of the layer's input; above 1
-    only with range 'error', for the other ranges are one for all filters.
+    only with ranges 'error' and 'regions', for the other ranges are one for all filters.
     """
 
     bits: int = 8
     edge_bits: int = 8
-    range: str = "error"
+    range: str | None = None
     quantile: float | None = None
     bias_correction: bool = True
     guard_bits: int = 4
@@ -69,10 +72,13 @@ class Settings:
         ):
             require(least <= getattr(self, name) <= most, name, getattr(self, name), f"{least} to {most}")
         if self.quantile is None:
-            object.__setattr__(self, "quantile", default_quantile(self.bits))
+            object.__setattr__(self, "quantile", default_at(self.bits, DEFAULT_QUANTILES))
+        if self.range is None:
+            object.__setattr__(self, "range", default_at(self.bits, DEFAULT_RANGES))
         require(self.range in RANGES, "range", self.range, " or ".join(RANGES))
+        grouped = self.filter_groups > 1
         require(
-            self.filter_groups == 1 or self.range == "error", "range", self.range, "error with filter_groups above 1"
+            not grouped or self.range in BY_LAYERS, "range", self.range, "error or regions with filter_groups above 1"
         )
         require(0.5 < self.quantile <= 1, "quantile", self.quantile, "above 0.5, at most 1")
         expected = "multiplier, shift or shift_add:K with K of at least 1"
@@ -96,7 +102,7 @@ class Settings:
 
     def at_width(self, bits):
         """The same settings for a tensor of so many bits: the share inside its range is its width's, unless stated."""
-        stated = self.quantile != default_quantile(self.bits)
+        stated = self.quantile != default_at(self.bits, DEFAULT_QUANTILES)
         return replace(self, bits=bits, quantile=self.quantile if stated else None)
 
     @property
@@ -110,9 +116,9 @@ class Settings:
         return most_digits(self.weight_realisation)
 
 
-def default_quantile(bits):
-    """The share of a tensor's values inside its range that is the default at this width."""
-    return next(share for width, share in DEFAULT_QUANTILES if bits >= width)
+def default_at(bits, defaults):
+    """What is the default at this width, of pairs (from so many bits on, default), the most bits first."""
+    return next(default for width, default in defaults if bits >= width)
 
 
 @cache

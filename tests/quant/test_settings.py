@@ -54,3 +54,14 @@ def test_the_default_quantile_follows_the_width():
     found = [Settings(bits=bits).quantile for bits in (2, 4, 5, 7, 8, 9, 16)]
     assert found == [0.999, 0.999, 0.9997, 0.9997, 0.9999, 1, 1]
     assert Settings(bits=4, quantile=0.5001).quantile == 0.5001
+
+
+def test_the_default_range_follows_the_width():
+    assert [Settings(bits=bits).range for bits in (2, 7, 8, 16)] == ["regions", "regions", "error", "error"]
+    assert Settings(bits=2, range="max").range == "max"
+
+
+@pytest.mark.parametrize("name", ["max", "quantile", "divergence"])
+def test_groups_of_filters_want_a_range_by_layers(name):
+    with pytest.raises(AdderHwError, match="expected error or regions"):
+        Settings(range=name, filter_groups=2)
