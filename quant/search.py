@@ -14,6 +14,7 @@ CANDIDATES = np.geomspace(1 / 8, 1, 25)  # of the extremes
 MEMORY = 256 << 20  # bytes of activations held at once
 MOST_IMAGES = 64
 BATCH = 16
+MOST_APART = 3  # steps of CANDIDATES from the least range of a layer's groups to the greatest: a factor of 1.3
 REGIONS = 2  # of the height, and of the width: quarters of an image
 
 
@@ -41,10 +42,10 @@ def ranges_by_width(graph, observed, images, widths_of, progress=None, *, of_reg
 
 
 def least_error_groups(graph, observed, images, bits_of, count, progress=None, *, of_regions=False):
-    """Adder layer's output name → its FilterGroups, up to `count`, each with the range of its least error.
+    """Adder layer's output name → its FilterGroups, up to `count`, on grids that differ (see group_ranges).
 
-    Only layers whose groups want different grids, and whose input the lowering can put on several. Arguments and error
-    as least_error_ranges, the error that of the group's own channels.
+    Only layers of several groups, whose input the lowering can put on several grids. Arguments and error as
+    least_error_ranges, the error that of the group's own channels.
     """
     found = {}
     for name, nodes, values in activations_of_readers(graph, observed, images, progress):
@@ -52,9 +53,8 @@ def least_error_groups(graph, observed, images, bits_of, count, progress=None, *
             weight, conv_groups = graph.constants[node.inputs[1]], node.attributes.get("group", 1)
             filters = filter_groups(weight, conv_groups, count)
             if len(filters) > 1 and is_pending_sum(graph, observed, node.inputs[0]):
-                groups = joined(filters, group_ranges(graph, node, values, bits_of(name), filters, of_regions))
-                if len(groups) > 1:
-                    found[node.output] = groups
+                ends = group_ranges(graph, node, values, bits_of(name), filters, of_regions)
+                found[node.output] = tuple(map(FilterGroup, filters, ends))
     return found
 
 
@@ -115,21 +115,23 @@ def least_error_range(graph, nodes, values, bits, of_regions=False):
 
 
 def group_ranges(graph, node, values, bits, groups, of_regions=False):
-    """[(low, high)] of the grid of `bits` for each of the groups of filters on which these err the least."""
+    """[(low, high)] of the grid of `bits` for each of the groups of filters: neighbours among shares, all different.
+
+    What rounding does to a value of the input it then does to each group in another way, so that errors of channels
+    cancel in the layer behind. Of all runs of neighbours, one for each group in order, it is that of the least error.
+    Shares lie as CANDIDATES do, and go on beyond the extremes; with more groups than MOST_APART + 1 they lie closer.
+    """
     x, y = values[node.inputs[0]], values[node.output]
     low, high = min(0.0, float(x.min())), max(0.0, float(x.max()))
-    grids = [activation_grid(share * low, share * high, bits) for share in CANDIDATES]
+    finer = max(1, -(-(len(groups) - 1) // MOST_APART))
+    most, steps = CANDIDATES[MOST_APART] / CANDIDATES[0], finer * (len(CANDIDATES) - 1 + MOST_APART)
+    shares = np.geomspace(CANDIDATES[0], most, steps + 1)
+    grids = [activation_grid(share * low, share * high, bits) for share in shares]
     errors = np.array([channel_errors(graph, node, x, y, grid, of_regions) for grid in grids])
-    best = [float(CANDIDATES[errors[:, filters].sum(axis=1).argmin()]) for filters in groups]
-    return [(share * low, share * high) for share in best]
-
-
-def joined(filters, ranges):
-    """The FilterGroups of groups of filters with their ranges; those of one range are one group."""
-    groups = {}
-    for each, ends in zip(filters, ranges, strict=True):
-        groups.setdefault(ends, []).append(each)
-    return tuple(FilterGroup(np.sort(np.concatenate(each)), ends) for ends, each in groups.items())
+    of_groups = np.stack([errors[:, filters].sum(axis=1) for filters in groups])
+    starts = len(shares) - len(groups) + 1
+    first = int(np.argmin([np.trace(of_groups[:, at : at + len(groups)]) for at in range(starts)]))
+    return [(float(share) * low, float(share) * high) for share in shares[first : first + len(groups)]]
 
 
 def passes(sizes, most):

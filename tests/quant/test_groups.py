@@ -26,7 +26,7 @@ from quant.groups import FilterGroup, clusters, filter_groups
 from quant.lowering import Lowering
 from quant.op_kinds import ADDING
 from quant.ranges import calibrate
-from quant.search import CANDIDATES, activations, layer_error, least_error_groups
+from quant.search import activations, layer_error, least_error_groups
 from tests.quant.networks import Network, adder_layer, images
 
 
@@ -48,7 +48,7 @@ def split_network(seed=0):
 
 
 SUMMING = ("AdderConvInteger", "AdderGemmInteger", "ConvInteger")
-SPLIT = {"grouped", "second", "shortcut", "third"}
+SPLIT = {"grouped_adder", "second_adder", "shortcut_adder", "third_adder", "logits"}
 
 
 def spread(values, cuts):
@@ -131,13 +131,13 @@ def test_simulator_and_onnxruntime_agree_on_every_integer(settings, count):
 def test_sums_are_int64_for_all_groups_where_one_needs_it(monkeypatch):
     wanted = iter([TensorProto.INT32, TensorProto.INT64, *[TensorProto.INT32] * 99])
     monkeypatch.setattr(Builder, "sum_code", lambda *_: next(wanted))
-    found = parts(lowered(Settings(), 2, images(4)), "grouped")
+    found = parts(lowered(Settings(), 2, images(4)), "grouped_adder")
     assert [node.attributes["output_dtype"] for node in found] == [TensorProto.INT64] * 2
 
 
 def parts(graph, layer):
     """The nodes of an adder layer's groups."""
-    return [node for node in graph.nodes if node.name.startswith(f"{layer}_adder_node_group")]
+    return [node for node in graph.nodes if node.name.startswith(f"{layer}_node_group")]
 
 
 def test_the_groups_of_a_layer_have_grids_of_their_own_and_as_many_taps_as_the_whole_layer(result):
@@ -147,7 +147,7 @@ def test_the_groups_of_a_layer_have_grids_of_their_own_and_as_many_taps_as_the_w
     for layer in SPLIT:
         found = parts(split, layer)
         assert len(found) == 3
-        assert sum(works[node.name].taps for node in found) == taps[f"{layer}_adder_node"]
+        assert sum(works[node.name].taps for node in found) == taps[f"{layer}_node"]
         for node in found:
             x, w = (split.formats[name] for name in node.inputs[:2])
             assert x == w
@@ -162,7 +162,7 @@ def test_a_requantisation_more_is_counted_for_each_grid_more_and_none_for_the_wi
     wiring = [node for node in graph.nodes if node.op in ("Concat", "Gather")]
     assert wiring
     assert not any(works[node.name].events for node in wiring)
-    for layer in ("second", "third"):
+    for layer in ("second_adder", "third_adder"):
         inputs = {node.inputs[0] for node in parts(graph, layer)}
         makers = [node for node in nodes_of(graph, "Requantize") if node.output in inputs]
         assert len(makers) == len({graph.formats[name] for name in inputs})
@@ -173,7 +173,7 @@ def test_a_requantisation_more_is_counted_for_each_grid_more_and_none_for_the_wi
 
 def test_the_filters_of_a_grouped_convolution_read_only_their_own_channels():
     graph = lowered(Settings(), 3, images(4))
-    found = parts(graph, "grouped")
+    found = parts(graph, "grouped_adder")
     assert sum(node.attributes["group"] for node in found) == 4
     makers = {node.output: node for node in graph.nodes}
     read = []
@@ -199,10 +199,10 @@ def test_the_merged_sum_is_the_layers_float_output_channel_by_channel():
     floats, counterparts = read_float_graph(model), read_counterparts(graph)
     tensors = Plan(graph, keep_all=True).run({"image": x})
     for layer in SPLIT:
-        (name,) = (key for key, each in counterparts.items() if each.tensor == f"{layer}_adder")
-        real = activations(floats, x, {f"{layer}_adder"})[f"{layer}_adder"]
-        error = counterparts[name].real(tensors[name]) - real
-        assert (error.std(axis=(0, 2, 3)) < 0.02 * real.std(axis=(0, 2, 3))).all()
+        name = next(key for key, each in counterparts.items() if each.tensor == layer)
+        real = activations(floats, x, {layer})[layer]
+        error, axes = counterparts[name].real(tensors[name]) - real, (0, *range(2, real.ndim))
+        assert (error.std(axis=axes) < 0.02 * real.std(axis=axes)).all()
     assert not any("_group1" in name for name in counterparts)
 
 
@@ -212,7 +212,7 @@ def test_the_comparison_sees_the_merged_sums_and_every_grid(result, tmp_path):
     np.save(tmp_path / "x.npy", images(8))
     found = compare(tmp_path / "float.onnx", tmp_path / "integer.onnx", data=str(tmp_path / "x.npy")).tensors
     merged = {each.tensor for each in found if each.op in ("Concat", "Gather")}
-    assert merged == {f"{layer}_adder" for layer in SPLIT}
+    assert merged == SPLIT
     assert len([each for each in found if each.tensor == "residual_relu" and each.op == "Requantize"]) > 2
     assert all(each.sqnr > 0 for each in found)
 
@@ -227,24 +227,30 @@ def test_bounds_are_those_of_each_channels_own_group():
         np.testing.assert_array_equal(graph.tensors[node.output].high, joined[graph.parameters[node.inputs[1]]])
 
 
-def test_each_group_has_the_range_of_its_own_least_error():
+@pytest.mark.parametrize(("count", "steps"), [(2, 27), (3, 27), (5, 54)])
+def test_groups_have_neighbouring_ranges_of_the_least_error(count, steps):
     x, graph = images(), read_float_graph(split_network())
-    groups = least_error_groups(graph, calibrate(graph, x), x, lambda name: 4, 3)
-    assert set(groups) == {f"{layer}_adder" for layer in SPLIT}
+    groups = least_error_groups(graph, calibrate(graph, x), x, lambda name: 4, count)
+    assert set(groups) == SPLIT
     (node,) = (node for node in graph.nodes if node.output == "third_adder")
     tensors = activations(graph, x, {node.inputs[0], node.output})
     y, name = tensors[node.output], node.inputs[1]
     gamma, _, _, variance = (graph.constants[f"third_bn_{key}"] for key in ("scale", "bias", "mean", "var"))
     gains = gamma / np.sqrt(variance + 1e-5)
     x, top, alone = tensors[node.inputs[0]], tensors[node.inputs[0]].max(), node._replace(output="nobody reads it")
-    for filters, ends in groups["third_adder"]:
-        errors = np.zeros(len(CANDIDATES))
+    shares, found = 1 / 8 * 8 ** (np.arange(steps + 1) * 27 / 24 / steps), groups["third_adder"]
+    errors = np.zeros((len(found), len(shares)))
+    for group, (filters, _) in enumerate(found):
         for o in filters:
             only = replace(graph, constants={**graph.constants, name: graph.constants[name][[o]]})
-            grids = [activation_grid(0, share * top, 4) for share in CANDIDATES]
-            errors += gains[o] ** 2 * np.array([layer_error(only, alone, x, y[:, [o]], grid) for grid in grids])
-        assert ends == (0, pytest.approx(CANDIDATES[errors.argmin()] * top))
-    assert len({ends for _, ends in groups["third_adder"]}) == len(groups["third_adder"])
+            grids = [activation_grid(0, share * top, 4) for share in shares]
+            errors[group] += gains[o] ** 2 * np.array([layer_error(only, alone, x, y[:, [o]], grid) for grid in grids])
+    at = range(len(found))
+    first = min(range(len(shares) - len(found) + 1), key=lambda start: sum(errors[k, start + k] for k in at))
+    assert [ends for _, ends in found] == [(0, pytest.approx(shares[first + k] * top)) for k in at]
+    assert max(np.abs(graph.constants[name][found[0].filters]).max(axis=(1, 2, 3))) < max(
+        np.abs(graph.constants[name][found[-1].filters]).max(axis=(1, 2, 3))
+    )
 
 
 def test_bias_correction_keeps_the_means_of_every_channel(result):
@@ -269,7 +275,10 @@ def test_the_summary_has_a_line_per_group_and_the_metadata_their_number(result):
     [
         ({"filter_groups": 0}, "filter_groups: found 0, expected 1 to 64"),
         ({"filter_groups": 65}, "filter_groups: found 65, expected 1 to 64"),
-        ({"filter_groups": 2, "range": "max"}, "range: found 'max', expected error with filter_groups above 1"),
+        (
+            {"filter_groups": 2, "range": "max"},
+            "range: found 'max', expected error or regions with filter_groups above 1",
+        ),
     ],
 )
 def test_settings_that_do_not_fit_are_named(changes, words):
