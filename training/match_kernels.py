@@ -34,9 +34,9 @@ class Side(NamedTuple):
     """One network's responses and what becomes of them.
 
     rows: contiguous float32 (places, C). k: the kernel's factor. maps: float32 (2, width, width), what rows of answers
-    are multiplied by and what rows of gradients are, where width is C filled up to whole vectors. of_rows: (places, C),
-    or (0, C) where no gradient is asked for; of_maps: (PARTS, width, width); of_k: float64 (PARTS,). learns: whether k
-    and maps do.
+    are multiplied by, negative for the CNN, and what rows of gradients are; width is C filled up to whole vectors.
+    of_rows: (places, C), or (0, C) where no gradient is asked for; of_maps: (PARTS, width, width); of_k: float64
+    (PARTS,). learns: whether k and maps do.
     """
 
     rows: np.ndarray
@@ -116,24 +116,24 @@ def _match_parts(first, last, ann, cnn, form, totals):
     count, width = len(ann.rows), ann.maps.shape[2]
     together = max(TILE, BLOCK_BYTES // (width * FLOAT_BYTES) // TILE * TILE)
     scratch = np.zeros((4, together, width), np.float32)
-    answers, of_answers, difference, pulled = scratch[0], scratch[1], scratch[2], scratch[3]
+    answers_ann, answers_cnn, difference, pulled = scratch[0], scratch[1], scratch[2], scratch[3]
     for part in range(first, last):
         end = (part + 1) * count // len(totals)
         for start in range(part * count // len(totals), end, together):
             places = min(together, end - start)
             filled = (places + TILE - 1) // TILE * TILE
-            _answer(ann, start, places, filled, form, answers)
-            _answer(cnn, start, places, filled, form, of_answers)
+            _answer(ann, start, places, filled, form, answers_ann)
+            _answer(cnn, start, places, filled, form, answers_cnn)
             if form.mapped:
                 difference[:filled] = 0
-                _add_rows_times(answers, ann.maps[0], difference, filled)
-                _add_rows_times(of_answers, cnn.maps[0], difference, filled)
+                _add_rows_times(answers_ann, ann.maps[0], difference, filled)
+                _add_rows_times(answers_cnn, cnn.maps[0], difference, filled)
             else:
-                _subtract(answers[:filled].ravel(), of_answers[:filled].ravel(), difference[:filled].ravel())
+                _subtract(answers_ann[:filled].ravel(), answers_cnn[:filled].ravel(), difference[:filled].ravel())
             totals[part] += _sum_of_products(difference[:filled].ravel(), difference[:filled].ravel())
-            _pull(ann, part, start, places, filled, form, difference, answers, pulled)
+            _pull(ann, part, start, places, filled, form, difference, answers_ann, pulled)
             if cnn.learns:
-                _pull(cnn, part, start, places, filled, form, difference, of_answers, pulled)
+                _pull(cnn, part, start, places, filled, form, difference, answers_cnn, pulled)
 
 
 @numba.njit(cache=True, parallel=True, nogil=True)
