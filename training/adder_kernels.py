@@ -10,7 +10,8 @@ Subtractions are shared among adders and multipliers: |x − w| needs two additi
 units as adders, so every second x − w is the equal x·1 − w. From registers one such core then does 37.5 G absolute
 differences/s instead of 29.5, and 38 instead of 18 G products with clip(w − x, −1, 1), which is one instruction
 (vrangeps) of AVX-512DQ. Layers of ResNet-20 reach nine tenths of that, and of the 58 G multiply-adds/s that bound the
-weight's gradient; benchmarks/training.py prints them beside oneDNN's convolution.
+weight's gradient; benchmarks/training.py prints them beside oneDNN's convolution. With AVX2 that clip is two
+instructions, which leave multipliers no time: there w − x is a subtraction everywhere.
 """
 
 from functools import lru_cache
@@ -45,6 +46,8 @@ from training.vectors import (
     store_lanes,
 )
 
+CLIPS_AT_ONCE = LANES == 16 and bool(FEATURES.get("avx512dq"))
+"""Whether clip(w − x, −1, 1) is one instruction; as two, minimum and maximum, it leaves multipliers no subtraction."""
 POSITIONS_AT_LEAST = 64
 """Positions that are worked on together, in images: below it, tiles are part empty and loops short."""
 PARTIAL_SUMS = 16
@@ -453,7 +456,7 @@ def _clip_tile(typingctx, grad, reads, taps, count, weights, x, out, writes, lan
         starts = [builder.add(grad, load(builder, reads, INT64, p)) for p in range(TILE)]
         places = [load(builder, writes, INT64, p) for p in range(TILE)]
         inputs = [load_lanes(builder, builder.add(x, place), lanes) for place in places]
-        one = _hidden_one(builder)
+        one = _hidden_one(builder) if CLIPS_AT_ONCE else None
         sums = [cgutils.alloca_once_value(builder, constant(0.0)) for _ in places]
         with cgutils.for_range(builder, count, intp=INT64) as loop:
             tap = load_at(builder, taps, INT64, loop.index)
@@ -528,7 +531,7 @@ def _hidden_one(builder):
 
 def _clip_to_one(builder, value):
     """HardTanh: one instruction of AVX-512DQ (the smaller magnitude with the value's sign), else compare and select."""
-    if LANES == 16 and FEATURES.get("avx512dq"):
+    if CLIPS_AT_ONCE:
         return _range_to_one(builder, value)
     for limit, operator in ((1.0, "<"), (-1.0, ">")):
         bound = constant(limit)
