@@ -119,10 +119,10 @@ def kill_after_a_save(command, path, delay):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("method", "epochs", "least"), [("ann", 8, 85), ("mmd", 8, 85), ("bnn", 16, 65)])
-def test_adder_and_binary_networks_learn_digits(method, epochs, least, tmp_path):
+@pytest.mark.parametrize(("method", "epochs"), [("ann", 8), ("mmd", 8), ("bnn", 40)])
+def test_adder_and_binary_networks_learn_digits(method, epochs, tmp_path):
     metrics = loop.train(recipe(method, epochs=epochs, limit=None, seed=0), tmp_path)
-    assert metrics["test_top1"] > least
+    assert metrics["test_top1"] > 85
 
 
 def test_the_student_starts_alike_whatever_the_method():
