@@ -63,7 +63,7 @@ def test_forward_and_gradients_match_their_definition_and_the_cpu(case):
     assert_near_definition_and_cpu(*operands(options.pop("shape"), options.pop("weight")), options)
 
 
-@settings(max_examples=100 if torch.cuda.is_available() else 30)
+@settings(max_examples=100)
 @given(layers())
 def test_layers_of_any_kind_match_the_definition_and_the_cpu(layer):
     assert_near_definition_and_cpu(*layer)
