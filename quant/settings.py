@@ -9,8 +9,8 @@ from adderhw.fixed import MAX_BITS, MIN_BITS, Rounding
 
 RANGES = ("max", "quantile", "error", "regions", "divergence")
 BY_LAYERS = ("error", "regions")  # those that layers' outputs decide
-# From each width on (docs/quantisation.md has the measurements): the range, and the share inside it; the fewer the steps,
-# the more is gained by cutting the tail.
+# From each width on (docs/quantisation.md has the measurements): the range, and the share inside it; the fewer the
+# steps, the more is gained by cutting the tail.
 DEFAULT_RANGES = ((8, "error"), (MIN_BITS, "regions"))
 DEFAULT_QUANTILES = ((9, 1.0), (8, 0.9999), (5, 0.9997), (MIN_BITS, 0.999))
 MOST_MULTIPLIER_BITS = 24
