@@ -9,7 +9,6 @@ import argparse
 from statistics import median
 
 import numpy as np
-import torch
 
 from adderhw.kernels import Geometry, Program, choose_path, conv_step, pack_adder_conv
 from benchmarks import ceiling
@@ -25,9 +24,17 @@ DIFFERENCES = 20e6  # per timing: about 0.15 ms, short enough to run uninterrupt
 WORKING_SET = 256 * 1024  # bytes of a batch's input and sums: they stay in the second-level cache, as in a network
 
 
-def _kernel_call(layer, batch, path, rng):
-    """(call, absolute differences, tile) of one layer on `batch` images."""
+def layer_name(layer):
+    """What a row of a table calls one of LAYERS."""
+    channels, side, size, stride = layer
+    return f"{size}x{size} {channels}ch {side}x{side}" + ("" if stride == 1 else f" /{stride}")
+
+
+def kernel_call(layer, path):
+    """(call, absolute differences, tile, images) of one of LAYERS, on images that stay in the second-level cache."""
     channels, side, kernel, stride = layer
+    rng = np.random.default_rng(channels)
+    batch = max(1, WORKING_SET // (side * side * channels * 5))
     x = rng.integers(0, 256, (batch, side, side, channels)).astype(np.uint8)
     w = rng.integers(0, 256, (channels, channels, kernel, kernel)).astype(np.uint8)
     packed = pack_adder_conv(w, Geometry(strides=(stride,) * 2, pads=(kernel // 2,) * 4), path)
@@ -35,11 +42,13 @@ def _kernel_call(layer, batch, path, rng):
     work = out.size * channels * kernel**2
     calls = max(1, round(DIFFERENCES / work))
     program = Program([conv_step(packed, x, 0, out)] * calls)
-    return program.run, calls * work, packed.kind
+    return program.run, calls * work, packed.kind, batch
 
 
 def _cdist_call(layer, rng):
     """(call, absolute differences) of torch.cdist on the unfolded windows of one image."""
+    import torch
+
     channels, side, kernel, stride = layer
     x = torch.from_numpy(rng.integers(0, 256, (1, channels, side, side)).astype(np.float32))
     windows = torch.nn.functional.unfold(x, kernel, padding=kernel // 2, stride=stride)[0].T.contiguous()
@@ -48,20 +57,17 @@ def _cdist_call(layer, rng):
 
 
 def _measure(layer, path, runs, with_cdist):
-    channels, side, size, stride = layer
-    rng = np.random.default_rng(channels)
-    batch = max(1, WORKING_SET // (side * side * channels * 5))
-    kernel, work, kind = _kernel_call(layer, batch, path, rng)
+    channels, _, size, _ = layer
+    kernel, work, kind, batch = kernel_call(layer, path)
     rounds = round(DIFFERENCES / ceiling.differences_per_round(kind))
     calls = [kernel, lambda: ceiling.run(kind(), rounds)]
     works = [work, rounds * ceiling.differences_per_round(kind)]
     if with_cdist:
-        call, cdist_work = _cdist_call(layer, rng)
+        call, cdist_work = _cdist_call(layer, np.random.default_rng(channels))
         calls.append(call)
         works.append(cdist_work)
     per_difference = [[t / work for t in times] for times, work in zip(paired(calls, runs), works, strict=True)]
-    name = f"{size}x{size} {channels}ch {side}x{side}" + ("" if stride == 1 else f" /{stride}")
-    row = {"layer": name, "batch": batch, "tile": kind.__name__}
+    row = {"layer": layer_name(layer), "batch": batch, "tile": kind.__name__}
     row["G/s"], row["ceiling G/s"] = (1e-9 / median(times) for times in per_difference[:2])
     row["of ceiling"] = median_ratio(per_difference[1], per_difference[0])
     best, best_ceiling = (min(times) for times in per_difference[:2])
@@ -83,8 +89,11 @@ def main():
     parser.add_argument("--no-cdist", action="store_true", help="leave torch.cdist out (most of the time)")
     parser.add_argument("--json", help="also write the rows to this file")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
     path = choose_path(arguments.path)
+    if not arguments.no_cdist:
+        import torch
+
+        torch.set_num_threads(1)
     rows = [_measure(layer, path, arguments.runs, not arguments.no_cdist) for layer in LAYERS]
     print(f"{cpu_name()}, path {path}, 1 thread, median of {arguments.runs} paired runs")
     print_table(rows)
