@@ -46,6 +46,20 @@ def fits(value, kind):
     return type(value) is kind or (kind is float and type(value) is int)
 
 
+def misfit(value, kind, at=""):
+    """Where in a JSON value, as `.key[3]`, the first part lies that is not of its kind; None where all are.
+
+    Kinds as `fits` takes them. An object whose keys are not those of its kind is named, not the keys.
+    """
+    if isinstance(kind, list) and isinstance(value, list):
+        found = (misfit(item, kind[0], f"{at}[{number}]") for number, item in enumerate(value))
+    elif isinstance(kind, dict) and isinstance(value, dict) and value.keys() == kind.keys():
+        found = (misfit(value[key], kind[key], f"{at}.{key}") for key in kind)
+    else:
+        return None if fits(value, kind) else at
+    return next((each for each in found if each is not None), None)
+
+
 def _real(text):
     value = float(text)
     if not isfinite(value):

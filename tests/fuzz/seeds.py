@@ -187,6 +187,24 @@ def sweep_configurations():
     return [SWEEP.encode()]
 
 
+@cache
+def vectors():
+    """Path in a folder of golden vectors → bytes: those of the adder layers of the integer model on two images."""
+    import adderhw
+    from adderhw.hardware.vector_files import write_vectors
+
+    with quiet_folder() as folder:
+        place(folder)
+        write_vectors(adderhw.load(folder / "integer.onnx"), folder / "v", data=str(folder / "images.npz"), limit=2)
+        files = (path for path in (folder / "v").rglob("*") if path.is_file())
+        return {path.relative_to(folder / "v"): path.read_bytes() for path in files}
+
+
+def manifests():
+    """The manifest of those vectors."""
+    return [contents for path, contents in vectors().items() if path.name == "manifest.json"]
+
+
 def sweep_stores():
     """The store of that sweep."""
     with quiet_folder() as folder:

@@ -125,6 +125,19 @@ def search_from(path, folder):
     mixed(folder, "--json", "out/r.json")
 
 
+def read_vectors(path, folder):
+    """Golden vectors with the mutated manifest, each array beside its digits."""
+    from adderhw.hardware.vector_reader import array_mismatch, read_manifest
+
+    for name, contents in seeds.vectors().items():
+        (folder / "v" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "v" / name).write_bytes(contents)
+    path.rename(folder / "v" / "manifest.json")
+    for layer in read_manifest(folder / "v")["layers"]:
+        for entry in layer["files"]:
+            array_mismatch(folder / "v", entry)
+
+
 def read_beside_secrets(path, folder):
     """The simulator on a model whose tensors lie in other files; raises where it took one from outside its folder."""
     from adderhw.onnx_reader import load_proto
@@ -232,6 +245,7 @@ TARGETS = {
     "sweep": Target(4, "sweep.toml", seeds.sweep_configurations, TOML, sweep_by),
     "sweep store": Target(2, "store.jsonl", seeds.sweep_stores, JSON_LINES, sweep_from),
     "mixed store": Target(2, "store.jsonl", seeds.mixed_stores, JSON_LINES, search_from),
+    "manifest": Target(3, "manifest.json", seeds.manifests, JSON, read_vectors),
     "array file": Target(4, "x.npz", seeds.array_files, BYTES, simulate_with("--data")),
     "idx": Target(3, "images", seeds.idx_images, BYTES, load_data("mnist", "mnist/t10k-images-idx3-ubyte.gz")),
     "cifar": Target(
