@@ -47,10 +47,10 @@ def quantise_with_summary(model, images, settings=Settings(), widths=None, progr
         check_widths(choices.widths, first_uses(graph, observed, source, settings, choices))
     if settings.range in (*BY_LAYERS, "divergence"):
         bits_of = Lowering(graph, observed, source, settings, choices).grid_bits
-        searched, of_regions = (graph, observed, images, bits_of), settings.range == "regions"
-        choices = replace(choices, ranges=least_error_ranges(*searched, progress, of_regions=of_regions))
+        searched, by_regions = (graph, observed, images, bits_of), settings.by_regions
+        choices = replace(choices, ranges=least_error_ranges(*searched, progress, by_regions=by_regions))
         if settings.filter_groups > 1:
-            found = least_error_groups(*searched, settings.filter_groups, progress, of_regions=of_regions)
+            found = least_error_groups(*searched, settings.filter_groups, progress, by_regions=by_regions)
             choices = replace(choices, groups=found)
     if settings.range == "divergence":
         choices = refined(graph, observed, source, settings, images, recorded, choices, progress)

@@ -68,6 +68,7 @@ class Bench:
             self.calibration,
             lambda name: widths if name in names else (),
             progress,
+            by_regions=self.trial.settings.by_regions,
         )
 
     def choices(self, widths, ranges):

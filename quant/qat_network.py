@@ -142,8 +142,7 @@ def start_of(graph, images, settings, progress=None):
     source, choices = source_grid(images, settings), Choices()
     if settings.range in BY_LAYERS:
         bits_of = Lowering(graph, observed, source, settings).grid_bits
-        of_regions = settings.range == "regions"
-        ranges = least_error_ranges(graph, observed, images, bits_of, progress, of_regions=of_regions)
+        ranges = least_error_ranges(graph, observed, images, bits_of, progress, by_regions=settings.by_regions)
         choices = Choices(ranges=ranges)
     if settings.bias_correction:
         corrections = corrected(graph, observed, images, settings, choices, progress)

@@ -18,30 +18,35 @@ MOST_APART = 3  # steps of CANDIDATES from the least range of a layer's groups t
 REGIONS = 2  # of the height, and of the width: quarters of an image
 
 
-def least_error_ranges(graph, observed, images, bits_of, progress=None, *, of_regions=False):
+def single_places(bits):
+    """Errors of tensors of any width are those of single places, not averaged over regions."""
+    return False
+
+
+def least_error_ranges(graph, observed, images, bits_of, progress=None, *, by_regions=single_places):
     """Tensor name → (low, high) for every tensor that adder layers read, by the least error of their outputs.
 
     graph: FloatGraph. observed: from calibrate. images: float32 (N, …), of which up to MOST_IMAGES are used, spread
     evenly. bits_of: tensor name → width of its grid. For a range [l, h] = share·[lowest, highest] the layer's input
     and weight go onto the grid; its error is Σ over channels of the variance of g·(Y_q − Y_float), where g is the
-    gain of the batch norm behind it; the mean is left to bias correction (docs/quantisation.md). of_regions: the
-    variance is that of the mean over each quarter of an image, instead of that of single values.
+    gain of the batch norm behind it; the mean is left to bias correction (docs/quantisation.md). by_regions: bits →
+    whether the variance is that of the mean over each quarter of an image, instead of that of single values.
     progress: called with (tensors done, tensors in all).
     """
-    found = ranges_by_width(graph, observed, images, lambda name: (bits_of(name),), progress, of_regions=of_regions)
+    found = ranges_by_width(graph, observed, images, lambda name: (bits_of(name),), progress, by_regions=by_regions)
     return {name: ends for (name, _), ends in found.items()}
 
 
-def ranges_by_width(graph, observed, images, widths_of, progress=None, *, of_regions=False):
+def ranges_by_width(graph, observed, images, widths_of, progress=None, *, by_regions=single_places):
     """(tensor name, bits) → (low, high), as least_error_ranges, for all widths that widths_of gives for the tensor."""
     return {
-        (name, bits): least_error_range(graph, nodes, values, bits, of_regions)
+        (name, bits): least_error_range(graph, nodes, values, bits, by_regions(bits))
         for name, nodes, values in activations_of_readers(graph, observed, images, progress)
         for bits in widths_of(name)
     }
 
 
-def least_error_groups(graph, observed, images, bits_of, count, progress=None, *, of_regions=False):
+def least_error_groups(graph, observed, images, bits_of, count, progress=None, *, by_regions=single_places):
     """Adder layer's output name → its FilterGroups, up to `count`, on grids that differ (see group_ranges).
 
     Only layers of several groups, whose input the lowering can put on several grids. Arguments and error as
@@ -53,7 +58,8 @@ def least_error_groups(graph, observed, images, bits_of, count, progress=None, *
             weight, conv_groups = graph.constants[node.inputs[1]], node.attributes.get("group", 1)
             filters = filter_groups(weight, conv_groups, count)
             if len(filters) > 1 and is_pending_sum(graph, observed, node.inputs[0]):
-                ends = group_ranges(graph, node, values, bits_of(name), filters, of_regions)
+                bits = bits_of(name)
+                ends = group_ranges(graph, node, values, bits, filters, by_regions(bits))
                 found[node.output] = tuple(map(FilterGroup, filters, ends))
     return found
 

@@ -101,9 +101,14 @@ class Settings:
             object.__setattr__(self, name, value)
 
     def at_width(self, bits):
-        """The same settings for a tensor of so many bits: the share inside its range is its width's, unless stated."""
-        stated = self.quantile != default_at(self.bits, DEFAULT_QUANTILES)
-        return replace(self, bits=bits, quantile=self.quantile if stated else None)
+        """The same settings for a tensor of so many bits: range and share inside it are its width's, unless stated."""
+        stated = {"quantile": DEFAULT_QUANTILES, "range": DEFAULT_RANGES}
+        names = [name for name, defaults in stated.items() if getattr(self, name) == default_at(self.bits, defaults)]
+        return replace(self, bits=bits, **dict.fromkeys(names))
+
+    def by_regions(self, bits):
+        """Whether a tensor of so many bits gets the range whose error is the least averaged over regions."""
+        return self.at_width(bits).range == "regions"
 
     @property
     def signed_digits(self):

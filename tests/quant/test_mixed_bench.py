@@ -9,11 +9,13 @@ from adderhw.simulation import simulate
 from export.writer import write_graph
 from quant import Settings
 from quant.choices import Choices
+from quant.convert import quantise_with_summary
 from quant.divergence import divergence
 from quant.float_graph import read_float_graph
+from quant.grids import activation_grid
 from quant.mixed_bench import bench, network_energy
 from quant.ranges import run, session_of
-from quant.search import adder_readers
+from quant.search import adder_readers, least_error_ranges
 from tests.quant.networks import adder_network, images, mixed_cnn
 
 TABLE = load_table("horowitz45")
@@ -82,6 +84,18 @@ def test_every_grid_is_searched_and_ends_keep_their_bits():
     choices = found.choices(found.uniform(3), ranges)
     assert isinstance(choices, Choices)
     assert set(choices.ranges) == set(adder_readers(found.trial.graph))
+
+
+def test_the_range_of_each_width_is_the_one_that_a_network_of_that_width_has():
+    found = made(count=64)
+    ranges = found.ranges((3, 8))
+    for bits in (3, 8):
+        lowering = quantise_with_summary(found.trial.graph, found.calibration, Settings(bits=bits))
+        steps = {layer.name: layer.scale for layer in lowering.layers}
+        for name, nodes in adder_readers(found.trial.graph).items():
+            assert {steps[node.name] for node in nodes} == {activation_grid(*ranges[name, bits], bits).scale}
+    searched = least_error_ranges(found.trial.graph, found.trial.observed, found.calibration, lambda name: 3)
+    assert any(searched[name] != ranges[name, 3] for name in searched)
 
 
 def test_without_labels_nothing_is_right():

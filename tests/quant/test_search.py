@@ -88,7 +88,9 @@ def test_means_of_regions_are_those_of_their_places(size):
 def test_the_range_of_regions_has_the_least_variance_of_region_means():
     graph, values = one_layer(outlier=25.0)
     observed = calibrate(graph, values)
-    ((name, (low, high)),) = least_error_ranges(graph, observed, values, lambda name: 3, of_regions=True).items()
+    ((name, (low, high)),) = least_error_ranges(
+        graph, observed, values, lambda name: 3, by_regions=lambda bits: True
+    ).items()
     (node,) = adder_readers(graph)[name]
     tensors = activations(graph, values, {name, node.output})
     x, y = tensors[name], tensors[node.output]

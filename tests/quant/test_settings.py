@@ -61,6 +61,18 @@ def test_the_default_range_follows_the_width():
     assert Settings(bits=2, range="max").range == "max"
 
 
+@pytest.mark.parametrize("bits", [4, 8])
+def test_a_tensor_of_another_width_has_the_range_of_that_width_unless_one_is_stated(bits):
+    found = {width: Settings(bits=bits).at_width(width) for width in (3, 7, 8, 16)}
+    assert found == {width: Settings(bits=width) for width in found}
+    assert [each for each in found if Settings(bits=bits).by_regions(each)] == [3, 7]
+    other = {"error": "regions", "regions": "error"}[Settings(bits=bits).range]
+    for stated in (other, "max", "divergence"):
+        settings = Settings(bits=bits, range=stated)
+        assert {settings.at_width(each).range for each in found} == {stated}
+        assert [each for each in found if settings.by_regions(each)] == (list(found) if stated == "regions" else [])
+
+
 @pytest.mark.parametrize("name", ["max", "quantile", "divergence"])
 def test_groups_of_filters_want_a_range_by_layers(name):
     with pytest.raises(AdderHwError, match="expected error or regions"):
