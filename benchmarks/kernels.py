@@ -49,6 +49,7 @@ def _cdist_call(layer, rng):
     """(call, absolute differences) of torch.cdist on the unfolded windows of one image."""
     import torch
 
+    torch.set_num_threads(1)
     channels, side, kernel, stride = layer
     x = torch.from_numpy(rng.integers(0, 256, (1, channels, side, side)).astype(np.float32))
     windows = torch.nn.functional.unfold(x, kernel, padding=kernel // 2, stride=stride)[0].T.contiguous()
@@ -90,10 +91,6 @@ def main():
     parser.add_argument("--json", help="also write the rows to this file")
     arguments = parser.parse_args()
     path = choose_path(arguments.path)
-    if not arguments.no_cdist:
-        import torch
-
-        torch.set_num_threads(1)
     rows = [_measure(layer, path, arguments.runs, not arguments.no_cdist) for layer in LAYERS]
     print(f"{cpu_name()}, path {path}, 1 thread, median of {arguments.runs} paired runs")
     print_table(rows)

@@ -11,8 +11,10 @@ RANGES = ("max", "quantile", "error", "regions", "divergence")
 BY_LAYERS = ("error", "regions")  # those that layers' outputs decide
 # From each width on (docs/quantisation.md has the measurements): the range, and the share inside it; the fewer the
 # steps, the more is gained by cutting the tail.
-DEFAULT_RANGES = ((8, "error"), (MIN_BITS, "regions"))
-DEFAULT_QUANTILES = ((9, 1.0), (8, 0.9999), (5, 0.9997), (MIN_BITS, 0.999))
+DEFAULTS = {
+    "range": ((8, "error"), (MIN_BITS, "regions")),
+    "quantile": ((9, 1.0), (8, 0.9999), (5, 0.9997), (MIN_BITS, 0.999)),
+}
 MOST_MULTIPLIER_BITS = 24
 MOST_FILTER_GROUPS = 64
 # A multiplier of b + 6 bits is within 1/32 step of a b-bit output, far below any bound worth asking for.
@@ -29,10 +31,10 @@ class Settings:
 
     bits: width of adder layers and activations, 2…16. edge_bits: width of the weights and input of the first and
     the last layer where those multiply. range: 'max', or 'quantile' with the share `quantile` of the values
-    inside the range (None: by the width, DEFAULT_QUANTILES), or 'error': for what adder layers read, the range of
+    inside the range (None: by the width, DEFAULTS), or 'error': for what adder layers read, the range of
     the least error of their outputs, for the rest as 'quantile', or 'regions': the same with errors averaged over
     quarters of images, or 'divergence': from those of 'error' on, the ranges of the least divergence of the network's
-    outputs. None: by the width, DEFAULT_RANGES. bias_correction: whether each layer's constant
+    outputs. None: by the width, DEFAULTS. bias_correction: whether each layer's constant
     takes up what quantisation did to its channels' means. guard_bits: extra bits below the output's step in
     which a residual sum is taken. wide_residuals: whether a branch that layers read too, such as an identity, goes into
     it from the sum it was computed in, with those guard bits, instead of from the grid that the layers read.
@@ -71,10 +73,9 @@ class Settings:
             ("filter_groups", 1, MOST_FILTER_GROUPS),
         ):
             require(least <= getattr(self, name) <= most, name, getattr(self, name), f"{least} to {most}")
-        if self.quantile is None:
-            object.__setattr__(self, "quantile", default_at(self.bits, DEFAULT_QUANTILES))
-        if self.range is None:
-            object.__setattr__(self, "range", default_at(self.bits, DEFAULT_RANGES))
+        for name in DEFAULTS:
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, default_at(self.bits, name))
         require(self.range in RANGES, "range", self.range, " or ".join(RANGES))
         grouped = self.filter_groups > 1
         require(
@@ -102,9 +103,8 @@ class Settings:
 
     def at_width(self, bits):
         """The same settings for a tensor of so many bits: range and share inside it are its width's, unless stated."""
-        stated = {"quantile": DEFAULT_QUANTILES, "range": DEFAULT_RANGES}
-        names = [name for name, defaults in stated.items() if getattr(self, name) == default_at(self.bits, defaults)]
-        return replace(self, bits=bits, **dict.fromkeys(names))
+        unstated = [name for name in DEFAULTS if getattr(self, name) == default_at(self.bits, name)]
+        return replace(self, bits=bits, **dict.fromkeys(unstated))
 
     def by_regions(self, bits):
         """Whether a tensor of so many bits gets the range whose error is the least averaged over regions."""
@@ -121,9 +121,9 @@ class Settings:
         return most_digits(self.weight_realisation)
 
 
-def default_at(bits, defaults):
-    """What is the default at this width, of pairs (from so many bits on, default), the most bits first."""
-    return next(default for width, default in defaults if bits >= width)
+def default_at(bits, name):
+    """The default of the field `name` at this width: of pairs (from so many bits on, default), the first that holds."""
+    return next(default for width, default in DEFAULTS[name] if bits >= width)
 
 
 @cache
