@@ -14,8 +14,8 @@ Range = Annotated[
     typer.Option(
         "--range",
         help="Range of a tensor: max, quantile, error (least error of the layers that read it), regions (least error "
-        "averaged over quarters of images), or divergence (error, then least divergence of the network's outputs); "
-        "default by --bits: error from 8 on, regions below.",
+        "averaged over quarters of images), or divergence (the default, then least divergence of the network's "
+        "outputs); default by --bits: error from 8 on, regions below.",
     ),
 ]
 MultiplierBits = Annotated[int, typer.Option(help="Width of the signed requantisation multiplier, 3 to 24.")]

@@ -33,8 +33,8 @@ class Settings:
     the last layer where those multiply. range: 'max', or 'quantile' with the share `quantile` of the values
     inside the range (None: by the width, DEFAULTS), or 'error': for what adder layers read, the range of
     the least error of their outputs, for the rest as 'quantile', or 'regions': the same with errors averaged over
-    quarters of images, or 'divergence': from those of 'error' on, the ranges of the least divergence of the network's
-    outputs. None: by the width, DEFAULTS. bias_correction: whether each layer's constant
+    quarters of images, or 'divergence': from the default of the width on, the ranges of the least divergence of the
+    network's outputs. None: by the width, DEFAULTS. bias_correction: whether each layer's constant
     takes up what quantisation did to its channels' means. guard_bits: extra bits below the output's step in
     which a residual sum is taken. wide_residuals: whether a branch that layers read too, such as an identity, goes into
     it from the sum it was computed in, with those guard bits, instead of from the grid that the layers read.
@@ -107,8 +107,9 @@ class Settings:
         return replace(self, bits=bits, **dict.fromkeys(unstated))
 
     def by_regions(self, bits):
-        """Whether a tensor of so many bits gets the range whose error is the least averaged over regions."""
-        return self.at_width(bits).range == "regions"
+        """Whether a tensor of so many bits gets, or is refined from, the range of the least error over regions."""
+        stated = self.at_width(bits).range
+        return (default_at(bits, "range") if stated == "divergence" else stated) == "regions"
 
     @property
     def signed_digits(self):
