@@ -127,16 +127,27 @@ def learning_rate(recipe, epoch):
     return recipe.lr * (1 + cos(pi * (epoch - recipe.warmup) / (recipe.epochs - recipe.warmup))) / 2
 
 
-@torch.no_grad()
 def top1(network, data, place=None, batch_size=EVALUATION_BATCH):
     """The share, in percent, of images whose highest score is that of their label; sets evaluation mode."""
+    return 100.0 * right_together([network], [data], place, batch_size)[0][0] / len(data)
+
+
+@torch.no_grad()
+def right_together(networks, sets, place=None, batch_size=EVALUATION_BATCH):
+    """Of K networks and as many LabelledImages of the same images: K lists of K ints, the images that both put right.
+
+    On the diagonal stands how many images a network classifies right; sets evaluation mode.
+    """
     place = place or Place()
-    network.eval()
-    correct = torch.zeros((), dtype=torch.int64, device=place.device)
-    for batch in data.batches_in_order(batch_size, **_share(place)):
-        correct += (network(batch.images).argmax(1) == batch.labels).sum()
-    place.sum([correct])
-    return 100.0 * int(correct) / len(data)
+    for network in networks:
+        network.eval()
+    count = torch.zeros(len(networks), len(networks), dtype=torch.float64, device=place.device)
+    for batches in zip(*(data.batches_in_order(batch_size, **_share(place)) for data in sets), strict=True):
+        scores = [network(batch.images) for network, batch in zip(networks, batches, strict=True)]
+        right = torch.stack([each.argmax(1) == batch.labels for each, batch in zip(scores, batches, strict=True)])
+        count += right.double() @ right.double().T
+    place.sum([count])
+    return [[int(each) for each in row] for row in count.tolist()]
 
 
 def save(run, output, data):

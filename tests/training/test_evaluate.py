@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from tests.training.test_main import call
-from training import evaluate, loop
+from training import checkpoint, evaluate, loop
+from training.data import load_images
 from training.recipe import Recipe
 
 
@@ -25,6 +26,48 @@ def test_the_figures_are_those_that_training_measured(trained, split, metric, co
     right = round(top1 * count / 100)
     expected = f"{folder / loop.BEST}: digits, {split}: {right} of {count} images, top-1 {top1:.2f} %\n"
     assert capsys.readouterr().out == expected
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory):
+    """The checkpoint of another run."""
+    folder = tmp_path_factory.mktemp("other")
+    loop.train(Recipe(method="ann", epochs=1, seed=1), folder)
+    return folder / loop.BEST
+
+
+def answers(path):
+    """bool (N,): which test images a checkpoint puts right."""
+    network, metadata = checkpoint.load_network(path)
+    images = load_images(metadata, path, "test", None)
+    with torch.no_grad():
+        parts = [network.eval()(batch.images).argmax(1) == batch.labels for batch in images.batches_in_order(100)]
+    return torch.cat(parts).numpy()
+
+
+def test_others_are_compared_to_the_first_image_by_image(trained, other, monkeypatch, capsys):
+    first = trained[0] / loop.BEST
+    assert call(evaluate, monkeypatch, first, other, first) == 0
+    a, b = answers(first), answers(other)
+    difference = b.astype(float) - a
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == f"{other}: digits, test: {b.sum()} of 355 images, top-1 {100 * b.mean():.2f} %"
+    error, only = difference.std() / np.sqrt(355), ((b & ~a).sum(), (a & ~b).sum())
+    tail = "points, standard error {:.2f} ({} images right only here, {} only there)".format
+    assert lines[3] == f"{other} against {first}: {100 * difference.mean():+.2f} {tail(100 * error, *only)}"
+    assert lines[4] == f"{first} against {first}: +0.00 {tail(0, 0, 0)}"
+    assert len(lines) == 5
+    assert difference.any()
+
+
+def test_a_checkpoint_of_another_data_set_is_not_compared(trained, other, tmp_path, monkeypatch, capsys):
+    content = torch.load(other, weights_only=True)
+    content["preprocess"]["dataset"] = "cifar10"
+    torch.save(content, tmp_path / "other.pt")
+    first = trained[0] / loop.BEST
+    assert call(evaluate, monkeypatch, first, tmp_path / "other.pt") == 2
+    expected = f"error: {tmp_path / 'other.pt'}: found a network for 'cifar10', expected one for 'digits' as {first}\n"
+    assert capsys.readouterr().err == expected
 
 
 def test_images_that_are_named_are_not_counted(trained, tmp_path, monkeypatch, capsys):
