@@ -1,4 +1,4 @@
-"""Checkpoints: best.pt, the network that other packages read, and last.pt, from which a run goes on."""
+"""Checkpoints: best.pt and teacher.pt, networks that other packages read, and last.pt, from which a run goes on."""
 
 import io
 from pathlib import Path
@@ -42,7 +42,7 @@ def network_of(content, path):
 
 
 def write_network(path, network, *, description, preprocess, dataset, input_shape, training, metrics):
-    """Write best.pt whole or not at all; `description` is the argument of networks.build as a dictionary."""
+    """Write a network whole or not at all; `description` is the argument of networks.build as a dictionary."""
     content = {
         "network": dict(description),
         "input_shape": list(input_shape),

@@ -73,9 +73,9 @@ class Run:
         """How many epochs are done."""
         return len(self.history)
 
-    def is_best(self):
-        """Whether the last epoch's validation accuracy is the highest; of equals the latest, with the lowest rate."""
-        return self.history[-1]["val_top1"] >= max(row["val_top1"] for row in self.history)
+    def is_best(self, figure):
+        """Whether the last epoch's `figure`, a field of rows, is the highest; of equals the latest, of lowest rate."""
+        return self.history[-1][figure] >= max(row[figure] for row in self.history)
 
 
 def start(recipe, data, place=None):

@@ -19,7 +19,7 @@ from training.logs import open_log
 from training.parallel import Place
 from training.recipe import Recipe
 
-BEST, LAST, LOG = "best.pt", "last.pt", "epochs.csv"
+BEST, TEACHER, LAST, LOG = "best.pt", "teacher.pt", "last.pt", "epochs.csv"
 LOG_FIELDS = ("epoch", "lr", "loss", "teacher_loss", "match", "val_top1", "teacher_val_top1")
 EVALUATION_BATCH = 500
 
@@ -43,8 +43,9 @@ def train(recipe, output, *, root=None, place=None, save_minutes=10.0, tensorboa
 
     Where the folder holds a last.pt of the same recipe the run goes on from there; since all that is random in an
     epoch is drawn from (seed, epoch), on a CPU it ends with the weights of a run that was never interrupted.
-    After each epoch best.pt (the student with the best validation accuracy), last.pt and epochs.csv are written
-    whole; inside an epoch last.pt every `save_minutes`. The test images are looked at once, at the end.
+    After each epoch best.pt (the student with the best validation accuracy), teacher.pt (the same of a teacher that
+    learns), last.pt and epochs.csv are written whole; inside an epoch last.pt every `save_minutes`. The test images are
+    looked at once, at the end.
     place: this process's part of the work (parallel.join); only the first process touches the folder.
     tensorboard: write its events to `output`/tensorboard too. progress: an object like Silence.
     Raises AdderHwError for a folder with another recipe's run, TrainingDivergedError, and what loading data raises.
@@ -151,12 +152,16 @@ def right_together(networks, sets, place=None, batch_size=EVALUATION_BATCH):
 
 
 def save(run, output, data):
-    """Write best.pt if this epoch is the best, then last.pt and the log; killed in between, the epoch is redone."""
+    """Write best.pt if this epoch is the best, teacher.pt if it is that of a teacher that learns, last.pt and the log.
+
+    Killed in between, the epoch is redone.
+    """
     if not run.place.is_first:
         return
-    if run.is_best():
-        row = run.history[-1]
-        _write_best(run, output / BEST, data, {"val_top1": row["val_top1"], "epoch": row["epoch"]})
+    if run.is_best("val_top1"):
+        _write_network(run, output / BEST, run.student.judged, run.recipe.kind, data, "val_top1")
+    if run.teacher and run.teacher.optimiser and run.is_best("teacher_val_top1"):
+        _write_network(run, output / TEACHER, run.teacher.judged, "cnn", data, "teacher_val_top1")
     _write_last(run, output / LAST)
     write_atomic(output / LOG, _csv(run.history))
 
@@ -209,13 +214,14 @@ def _write_last(run, path):
     checkpoint.write(path, checkpoint.RUN_FORMAT, content)
 
 
-def _write_best(run, path, data, metrics):
+def _write_network(run, path, network, kind, data, figure):
+    row = run.history[-1]
     checkpoint.write_network(
         path,
-        run.student.judged,
+        network,
         description={
             "name": run.recipe.model,
-            "kind": run.recipe.kind,
+            "kind": kind,
             "classes": data.classes,
             "in_channels": data.input_shape[0],
         },
@@ -223,7 +229,7 @@ def _write_best(run, path, data, metrics):
         dataset=run.recipe.data,
         input_shape=data.input_shape,
         training=run.recipe.as_dict(),
-        metrics=metrics,
+        metrics={"val_top1": row[figure], "epoch": row["epoch"]},
     )
 
 

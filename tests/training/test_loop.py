@@ -12,6 +12,7 @@ import torch
 from adderhw.errors import AdderHwError, ModelError
 from training import learners, loop
 from training.checkpoint import load_network
+from training.data import load_training
 from training.recipe import Recipe
 
 
@@ -169,6 +170,18 @@ def _copy_of(learner):
     return network, torch.optim.SGD(
         [{"params": list(network.parameters()), "weight_decay": recipe().weight_decay}], lr=0.1, momentum=0.9
     )
+
+
+def test_the_best_teacher_is_written_and_teaches_another_run(tmp_path):
+    loop.train(recipe("kd", epochs=3), tmp_path / "kd")
+    rows = list(csv.DictReader((tmp_path / "kd" / loop.LOG).read_text().splitlines()))
+    best = max(rows, key=lambda row: (float(row["teacher_val_top1"]), int(row["epoch"])))
+    network, metadata = load_network(tmp_path / "kd" / loop.TEACHER)
+    assert metadata["network"]["kind"] == "cnn"
+    assert metadata["metrics"] == {"val_top1": float(best["teacher_val_top1"]), "epoch": int(best["epoch"])}
+    assert loop.top1(network, load_training("digits", limit=200)[1]) == metadata["metrics"]["val_top1"]
+    loop.train(recipe("pkkd", epochs=1, teacher=str(tmp_path / "kd" / loop.TEACHER)), tmp_path / "fixed")
+    assert not (tmp_path / "fixed" / loop.TEACHER).exists()
 
 
 def test_a_fixed_teacher_stays_as_it_was(tmp_path):
