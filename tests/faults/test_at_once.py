@@ -93,6 +93,7 @@ def test_two_trainings_in_one_folder_leave_what_one_leaves(inputs, tmp_path):
     assert [code for code, _ in twice("training", inputs, tmp_path / "two")] == [0, 0]
     module, rest = arguments(next(each for each in COMMANDS if each.name == "training"), inputs, tmp_path / "one")
     subprocess.run([sys.executable, "-m", module, *rest], check=True, capture_output=True, cwd=ROOT)
-    for name in ("best.pt", "last.pt", "epochs.csv"):
+    expected = {"best.pt", "teacher.pt", "last.pt", "epochs.csv"}
+    for name in expected:
         assert (tmp_path / "two/run" / name).read_bytes() == (tmp_path / "one/run" / name).read_bytes(), name
-    assert found_in(tmp_path / "two/run") == {"best.pt", "last.pt", "epochs.csv"}
+    assert found_in(tmp_path / "two/run") == expected
