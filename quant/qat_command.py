@@ -37,7 +37,8 @@ def command(
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = RECIPE.epochs,
     steps: Annotated[int | None, typer.Option(help="Stop after so many batches, if the epochs have more.")] = None,
     teacher: Annotated[
-        Path | None, typer.Option(help="A CNN's best.pt that teaches; without it the float network does.")
+        Path | None,
+        typer.Option(help="A CNN's best.pt, or teacher.pt, that teaches; without it the float network does."),
     ] = None,
     lr: Annotated[
         float, typer.Option(help="Adam's rate at the start in steps of the grids; half a cosine takes it to 0.")

@@ -110,8 +110,8 @@ def given(tmp_path_factory):
         copy(folder / source, folder / name)
     shutil.copytree(folder / "runs/pkkd", folder / "runs/digits")
     shutil.copy(folder / "ann20_int8.onnx", folder / "cifar10_ann20_int8.onnx")
-    for kind in ("ann", "cnn"):
-        write_untrained(folder / "runs" / f"{kind}20" / "best.pt", kind)
+    for name, kind in (("ann20/best.pt", "ann"), ("cnn20/best.pt", "cnn"), ("pkkd20/teacher.pt", "cnn")):
+        write_untrained(folder / "runs" / name, kind)
     return folder
 
 
