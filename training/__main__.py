@@ -35,9 +35,9 @@ def command(
     save_minutes: Annotated[float, typer.Option(help="How often last.pt is written inside an epoch.", min=0)] = 10.0,
     tensorboard: Annotated[bool, typer.Option(help="Write TensorBoard events into OUTPUT/tensorboard too.")] = False,
 ):
-    """Train a network and write best.pt (chosen on validation images), last.pt and epochs.csv into a folder; teacher.pt
-    too where a teacher learns beside it.
+    """Train a network and write best.pt (chosen on validation images), last.pt and epochs.csv into a folder.
 
+    Where a teacher learns beside it, the best of that is teacher.pt.
     Run again with the same arguments, it goes on where it was interrupted. Top-1 on the test images is measured
     once, at the end, and printed. Under torchrun the processes share each batch and train one network.
     """

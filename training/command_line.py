@@ -18,7 +18,7 @@ from adderhw.command_line import run_app
 from training import parallel
 from training.recipe import Recipe
 
-Output = Annotated[Path, typer.Option(help="Folder for best.pt, last.pt and epochs.csv; a run found there goes on.")]
+Output = Annotated[Path, typer.Option(help="Folder for the networks, last.pt, epochs.csv; a run found there goes on.")]
 Root = Annotated[Path | None, typer.Option(help="Folder of the data sets.", envvar="ADDERHW_DATA")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:N, or auto: a CUDA device where there is one.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads; results depend on it in the last bits.", min=1)]
