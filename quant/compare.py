@@ -9,6 +9,7 @@ import numpy as np
 from adderhw.errors import AdderHwError, ModelError
 from adderhw.fixed import Format
 from adderhw.plan import Plan
+from adderhw.proportions import paired_difference
 from adderhw.samples import batches, open_samples
 from adderhw.simulation import load
 from quant.counterparts import Counterpart, along_channels, read_counterparts
@@ -69,11 +70,12 @@ class TensorComparison:
 
 @dataclass(frozen=True)
 class Top1:
-    """How many images both models put in the same class, and how many each of them right (None without labels)."""
+    """How many images both models put in the same class, and how many each and both of them right (None: no labels)."""
 
     agreeing: int
     float_correct: int | None
     integer_correct: int | None
+    both_correct: int | None
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,14 @@ class Comparison:
         """The first TensorComparison with a ratio below `diverges_below` dB, or None."""
         rated = (tensor for tensor in self.tensors if tensor.sqnr is not None)
         return next((tensor for tensor in rated if tensor.sqnr < self.diverges_below), None)
+
+    @property
+    def top1_difference(self):
+        """(share of images right, integer less float, its standard error), None without labels or logits."""
+        if self.top1 is None or self.top1.both_correct is None:
+            return None
+        gained, lost = (c - self.top1.both_correct for c in (self.top1.integer_correct, self.top1.float_correct))
+        return paired_difference(gained, lost, self.images)
 
 
 def decibels(signal, noise):
@@ -306,9 +316,15 @@ class Difference:
 
 def with_batch(top1, float_classes, integer_classes, labels):
     """The Top1 so far (None: nothing yet) with a batch: each model's classes int64 (N,) and labels (N,) or None."""
-    known = top1 or Top1(0, *(None, None) if labels is None else (0, 0))
+    known = top1 or Top1(0, *(None,) * 3 if labels is None else (0,) * 3)
     agreeing = known.agreeing + int((float_classes == integer_classes).sum())
     if labels is None:
-        return Top1(agreeing, None, None)
-    correct = [int((classes == labels).sum()) for classes in (float_classes, integer_classes)]
-    return Top1(agreeing, known.float_correct + correct[0], known.integer_correct + correct[1])
+        return Top1(agreeing, None, None, None)
+    right = [classes == labels for classes in (float_classes, integer_classes)]
+    float_correct, integer_correct, both = (int(each.sum()) for each in (*right, right[0] & right[1]))
+    return Top1(
+        agreeing,
+        known.float_correct + float_correct,
+        known.integer_correct + integer_correct,
+        known.both_correct + both,
+    )

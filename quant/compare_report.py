@@ -39,7 +39,7 @@ def document(comparison):
 
 
 def top1_section(comparison):
-    """Shares of the images on which the models agree and on which each is right; None without logits."""
+    """Shares of the images on which the models agree and each is right, and their difference; None without logits."""
     if comparison.top1 is None:
         return None
     counts = {
@@ -47,7 +47,9 @@ def top1_section(comparison):
         "float": comparison.top1.float_correct,
         "integer": comparison.top1.integer_correct,
     }
-    return {key: None if count is None else count / comparison.images for key, count in counts.items()}
+    difference, error = comparison.top1_difference or (None, None)
+    shares = {key: None if count is None else count / comparison.images for key, count in counts.items()}
+    return shares | {"difference": difference, "difference_error": error}
 
 
 def tensor_section(tensor):
@@ -122,7 +124,7 @@ def decibels_text(sqnr):
 
 
 def headlines(comparison):
-    """The lines below the table: the first tensor that diverges, and both models' top-1."""
+    """The lines below the table: the first tensor that diverges, both models' top-1, and the difference of the two."""
     first, bound = comparison.first_divergence, f"{comparison.diverges_below:g} dB"
     yield (
         f"first tensor below {bound}: none"
@@ -134,6 +136,9 @@ def headlines(comparison):
         named = {"float": shares["float"], "integer": shares["integer"], "same class": shares["agreement"]}
         text = ", ".join(f"{name} {100 * share:.2f} %" for name, share in named.items() if share is not None)
         yield f"top-1 on {comparison.images} images of {comparison.data}: {text}"
+    if comparison.top1_difference is not None:
+        difference, error = comparison.top1_difference
+        yield f"integer less float: {100 * difference:+.2f} points, standard error {100 * error:.2f}"
 
 
 def check_plot(path):

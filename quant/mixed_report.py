@@ -2,23 +2,17 @@
 
 import io
 import json
-import math
 from pathlib import Path
 
 from rich.table import Table
 
 from adderhw.files import write_atomic
+from adderhw.proportions import standard_error
 from adderhw.report.figures import energy_text
 from quant.mixed import front
 
 SCHEMA = 1
 COLUMNS = ("point", "energy", "divergence", "top-1 %", "± %", "bits, tensor by tensor")
-
-
-def standard_error(correct, count):
-    """The standard error of the share correct/count, of independent images: √(p(1 − p)/n)."""
-    share = correct / count
-    return math.sqrt(share * (1 - share) / count)
 
 
 def table(search):

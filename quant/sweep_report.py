@@ -8,8 +8,8 @@ from rich.table import Table
 
 from adderhw.errors import AdderHwError
 from adderhw.files import write_atomic
+from adderhw.proportions import standard_error
 from adderhw.report.figures import count_text, energy_scale, energy_text
-from quant.mixed_report import standard_error
 from quant.sweep_config import EXACT, NO_ACCELERATOR, Point
 
 MARKERS = "os^Dv<>p*"

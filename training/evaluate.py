@@ -1,6 +1,5 @@
 """python -m training.evaluate: the accuracy of checkpoints, in float, on the images of their data set."""
 
-from math import sqrt
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import torch
 import typer
 
 from adderhw.errors import ModelError
+from adderhw.proportions import paired_difference
 from adderhw.samples import read_indices
 from training import checkpoint
 from training import command_line as options
@@ -78,16 +78,6 @@ def print_comparison(paths, images, right, total):
             f"{path} against {paths[0]}: {100 * difference:+.2f} points, standard error {100 * error:.2f} "
             f"({gained:,} images right only here, {lost:,} only there)"
         )
-
-
-def paired_difference(gained, lost, total):
-    """(difference of two networks' shares of right images, its standard error), for the same `total` images.
-
-    gained, lost: images that only the second network, only the first puts right. Each image's difference is 1, −1 or 0;
-    the error is that of their mean (Q. McNemar, Psychometrika 12, 1947, of correlated proportions).
-    """
-    difference = (gained - lost) / total
-    return difference, sqrt(((gained + lost) / total - difference**2) / total)
 
 
 def main():

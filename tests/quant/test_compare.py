@@ -14,7 +14,7 @@ from adderhw.onnx_reader import read_graph
 from adderhw.plan import Plan
 from export.writer import write_graph
 from quant import Settings, compare, quantise
-from quant.compare import Signal
+from quant.compare import Signal, Top1
 from quant.counterparts import read_counterparts
 from tests.quant.networks import Network, adder_layer, adder_network, images, mixed_cnn, ordinary_cnn
 
@@ -131,10 +131,27 @@ def test_top1_counts_both_models_and_where_they_agree(tmp_path):
     assert 0 < agreeing < 24
     np.savez(tmp_path / "x.npz", x=x, y=float_classes)
     top1 = compare(float_path, integer_path, data=tmp_path / "x.npz", batch_size=5).top1
-    assert (top1.agreeing, top1.float_correct, top1.integer_correct) == (agreeing, 24, agreeing)
+    assert top1 == Top1(agreeing, 24, agreeing, agreeing)
     unlabelled = compare(float_path, integer_path, data=tmp_path / "x.npy", limit=3).top1
-    assert (unlabelled.float_correct, unlabelled.integer_correct) == (None, None)
-    assert unlabelled.agreeing == (float_classes == integer_classes)[:3].sum()
+    assert unlabelled == Top1((float_classes == integer_classes)[:3].sum(), None, None, None)
+
+
+def test_the_difference_of_top1_is_that_of_the_images(tmp_path):
+    model, x = ordinary_cnn(), images(24)
+    float_path, integer_path, _ = pair(tmp_path, model, Settings(bits=3, edge_bits=3))
+    reals, integers = whole_arrays(model, integer_path, x)
+    classes = [each["logits"].argmax(1) for each in (reals, integers)]
+    labels = np.where(np.arange(24) % 3 == 0, classes[0], classes[1])
+    labels[1::4] = (classes[0][1::4] + 1) % 5
+    np.savez(tmp_path / "x.npz", x=x, y=labels)
+    first, second = (each == labels for each in classes)
+    found = compare(float_path, integer_path, data=tmp_path / "x.npz", batch_size=5)
+    assert found.top1 == Top1(int((classes[0] == classes[1]).sum()), first.sum(), second.sum(), (first & second).sum())
+    each = second.astype(float) - first
+    assert {*each} == {-1, 0, 1}
+    assert found.top1_difference == pytest.approx((each.mean(), each.std() / np.sqrt(24)))
+    np.save(tmp_path / "x.npy", x)
+    assert compare(float_path, integer_path, data=tmp_path / "x.npy").top1_difference is None
 
 
 def test_outputs_that_are_no_logits_have_no_top1(tmp_path):

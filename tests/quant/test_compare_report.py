@@ -37,7 +37,7 @@ def tensor(name, signal, noise, grid=GRID, clipped=(0.0, 0.0), ends=(-1.5, 6.0),
     )
 
 
-def comparison(threshold=10.0, top1=Top1(3, 2, 1)):  # noqa: B008 - frozen
+def comparison(threshold=10.0, top1=Top1(2, 2, 1, 0)):  # noqa: B008 - frozen
     """Four tensors: exact, a sum at 20 dB, one at 7 dB that clips at both ends, one without variance."""
     tensors = (
         tensor("exact", 1.0, 0.0),
@@ -54,7 +54,13 @@ def test_the_document_has_what_the_page_promises():
     assert found["schema"] == 1
     assert found["float_model"] == {"path": "float.onnx", "sha256": "aa"}
     assert found["data"] == {"name": "digits", "split": "test", "count": 4}
-    assert found["top1"] == {"agreement": 0.75, "float": 0.5, "integer": 0.25}
+    assert found["top1"] == {
+        "agreement": 0.5,
+        "float": 0.5,
+        "integer": 0.25,
+        "difference": -0.25,
+        "difference_error": pytest.approx(11**0.5 / 8),
+    }
     assert (found["diverges_below_db"], found["first_divergence"]) == (10.0, "coarse")
     assert [entry["sqnr_db"] for entry in found["tensors"]] == [None, pytest.approx(20), pytest.approx(6.9897), None]
     assert [entry["grid_sqnr_db"] for entry in found["tensors"]] == [None, None, pytest.approx(16.9897), None]
@@ -67,7 +73,9 @@ def test_the_document_has_what_the_page_promises():
 
 
 def test_without_labels_or_logits_the_document_says_so():
-    assert document(comparison(top1=Top1(3, None, None)))["top1"] == {"agreement": 0.75, "float": None, "integer": None}
+    found = document(comparison(top1=Top1(3, None, None, None)))["top1"]
+    assert found.pop("agreement") == 0.75
+    assert found == dict.fromkeys(("float", "integer", "difference", "difference_error"))
     assert document(comparison(top1=None))["top1"] is None
 
 
@@ -98,9 +106,10 @@ def test_the_table_has_a_row_a_tensor():
 def test_the_headlines_name_the_first_tensor_that_diverges_and_top1():
     assert list(headlines(comparison())) == [
         "first tensor below 10 dB: coarse (Requantize), 7.0 dB",
-        "top-1 on 4 images of digits: float 50.00 %, integer 25.00 %, same class 75.00 %",
+        "top-1 on 4 images of digits: float 50.00 %, integer 25.00 %, same class 50.00 %",
+        "integer less float: -25.00 points, standard error 41.46",
     ]
-    assert list(headlines(comparison(5.5, Top1(3, None, None)))) == [
+    assert list(headlines(comparison(5.5, Top1(3, None, None, None)))) == [
         "first tensor below 5.5 dB: none",
         "top-1 on 4 images of digits: same class 75.00 %",
     ]
