@@ -38,15 +38,19 @@ def errors(norm, x):
     return [((a - b).abs() / scale).max().item() for a, b, scale in zip(*answers, scales, strict=True)]
 
 
+@pytest.fixture
+def set_threads():
+    """torch.set_num_threads, undone after the test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("shape", [(128, 16, 32, 32), (128, 64, 8, 8), (64, 5, 1, 1), (2, 3, 7, 1)])
-def test_channels_far_from_zero_are_normalised_as_in_float64(shape, threads):
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        assert max(errors(CentredBatchNorm2d(shape[1]), like_an_adder_layer(*shape))) < 5e-4
-    finally:
-        torch.set_num_threads(before)
+def test_channels_far_from_zero_are_normalised_as_in_float64(shape, threads, set_threads):
+    set_threads(threads)
+    assert max(errors(CentredBatchNorm2d(shape[1]), like_an_adder_layer(*shape))) < 5e-4
 
 
 def test_the_first_image_may_lie_off_the_others():
@@ -55,7 +59,8 @@ def test_the_first_image_may_lie_off_the_others():
     assert max(errors(CentredBatchNorm2d(8), x)) < 5e-4
 
 
-def test_pytorch_loses_digits_that_centring_keeps():
+def test_pytorch_loses_digits_that_centring_keeps(set_threads):
+    set_threads(1)  # as many sums as threads: each loses less
     x = like_an_adder_layer(128, 16, 32, 32)
     assert max(errors(nn.BatchNorm2d(16), x)) > 10 * max(errors(CentredBatchNorm2d(16), x))
 
@@ -87,7 +92,7 @@ def test_batch_norms_of_adder_layers_and_no_others_are_centred(name, kind):
     assert centred == (norms - {"bn"} if kind == "ann" else set())
 
 
-def test_a_step_is_the_same_on_one_thread_and_on_two():
+def test_a_step_is_the_same_on_one_thread_and_on_two(set_threads):
     """Sums in another order, at means in the thousands: with PyTorch's batch norms scores differed by 0.14."""
     torch.manual_seed(0)
     network = networks.build("resnet20", "ann", classes=10, in_channels=3)
@@ -95,13 +100,10 @@ def test_a_step_is_the_same_on_one_thread_and_on_two():
         if isinstance(layer, AdderConv2d):
             layer.weight.data.mul_(100)
     images = torch.randn(64, 3, 32, 32).contiguous(memory_format=torch.channels_last)
-    before, scores = torch.get_num_threads(), []
-    try:
-        for threads in (1, 2):
-            torch.set_num_threads(threads)
-            scores.append(network.train()(images).detach())
-    finally:
-        torch.set_num_threads(before)
+    scores = []
+    for threads in (1, 2):
+        set_threads(threads)
+        scores.append(network.train()(images).detach())
     assert (scores[0] - scores[1]).norm() < 1e-2 * scores[0].norm()
 
 
