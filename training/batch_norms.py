@@ -32,11 +32,6 @@ class CentredBatchNorm2d(nn.BatchNorm2d):
         return y
 
 
-def batch_norm_after(kind, channels):
-    """The batch norm that follows an intermediate layer of a network of `kind` 'cnn', 'ann' or 'bnn'."""
-    return (CentredBatchNorm2d if kind == "ann" else nn.BatchNorm2d)(channels)
-
-
 @torch.no_grad()
 def measure_batch_norms(network, batches):
     """Set the running statistics of all BatchNorm2d to their averages over `batches`, with the weights as they are.

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from adderhw.errors import ModelError
-from training.batch_norms import batch_norm_after
+from training.batch_norms import CentredBatchNorm2d
 from training.layers import ADDER_LAYERS, AdderConv2d, BinaryConv2d
 
 KINDS = ("cnn", "ann", "bnn")
@@ -26,8 +26,8 @@ class BasicBlock(nn.Module):
 
     def __init__(self, kind, in_channels, channels, stride):
         super().__init__()
-        self.conv1, self.bn1 = _layer(kind, in_channels, channels, 3, stride), batch_norm_after(kind, channels)
-        self.conv2, self.bn2 = _layer(kind, channels, channels, 3, 1), batch_norm_after(kind, channels)
+        self.conv1, self.bn1 = _layer(kind, in_channels, channels, 3, stride), _batch_norm(kind, channels)
+        self.conv2, self.bn2 = _layer(kind, channels, channels, 3, 1), _batch_norm(kind, channels)
         self.relu = _activation(kind)
         self.shortcut = _shortcut(kind, in_channels, channels, stride)
 
@@ -48,9 +48,9 @@ class Bottleneck(nn.Module):
     def __init__(self, kind, in_channels, channels, stride):
         super().__init__()
         wide = self.expansion * channels
-        self.conv1, self.bn1 = _layer(kind, in_channels, channels, 1, 1), batch_norm_after(kind, channels)
-        self.conv2, self.bn2 = _layer(kind, channels, channels, 3, stride), batch_norm_after(kind, channels)
-        self.conv3, self.bn3 = _layer(kind, channels, wide, 1, 1), batch_norm_after(kind, wide)
+        self.conv1, self.bn1 = _layer(kind, in_channels, channels, 1, 1), _batch_norm(kind, channels)
+        self.conv2, self.bn2 = _layer(kind, channels, channels, 3, stride), _batch_norm(kind, channels)
+        self.conv3, self.bn3 = _layer(kind, channels, wide, 1, 1), _batch_norm(kind, wide)
         self.relu = _activation(kind)
         self.shortcut = _shortcut(kind, in_channels, wide, stride)
 
@@ -67,7 +67,7 @@ class PlainBlock(nn.Module):
 
     def __init__(self, kind, in_channels, channels, pooled):
         super().__init__()
-        self.conv1, self.bn1 = _layer(kind, in_channels, channels, 3, 1), batch_norm_after(kind, channels)
+        self.conv1, self.bn1 = _layer(kind, in_channels, channels, 3, 1), _batch_norm(kind, channels)
         self.pool = nn.MaxPool2d(2) if pooled else nn.Identity()
         self.relu = _activation(kind)
 
@@ -226,6 +226,11 @@ def _plain_convolution(*arguments, **options):
     return nn.Conv2d(*arguments, bias=False, **options)
 
 
+def _batch_norm(kind, channels):
+    """What follows a _layer of `kind`."""
+    return (CentredBatchNorm2d if kind == "ann" else nn.BatchNorm2d)(channels)
+
+
 def _activation(kind):
     return nn.Hardtanh() if kind == "bnn" else nn.ReLU()
 
@@ -233,7 +238,7 @@ def _activation(kind):
 def _shortcut(kind, in_channels, channels, stride):
     if stride == 1 and in_channels == channels:
         return nn.Identity()
-    return nn.Sequential(_layer(kind, in_channels, channels, 1, stride), batch_norm_after(kind, channels))
+    return nn.Sequential(_layer(kind, in_channels, channels, 1, stride), _batch_norm(kind, channels))
 
 
 def _residual_blocks(architecture, kind):
