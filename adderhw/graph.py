@@ -12,6 +12,7 @@ from adderhw.errors import ModelError
 from adderhw.fixed import Format
 from adderhw.ops import BY_NAME
 from adderhw.ops.base import REQUIRED, Node, RunOptions
+from adderhw.stores import stored_widths
 from adderhw.tensor import Tensor
 
 KINDS = {"int": int, "float": float, "string": str}
@@ -108,24 +109,13 @@ class Graph:
     def work(self, options=None):
         """A LayerWork per node, per image, in order; `options` may fix the accumulators' width."""
         options = options or RunOptions(path="")
-        return tuple(self._work(node, options) for node in self.nodes)
+        stored = stored_widths(self)
+        return tuple(self._work(node, options, stored.get(node.name, {})) for node in self.nodes)
 
-    def _work(self, node, options) -> LayerWork:
+    def _work(self, node, options, stored) -> LayerWork:
         out = self.tensors[node.output]
         work = BY_NAME[node.op].work(node, self.args(node), out, options)
-        return replace(work, stored_bits=out.format.bits) if node.name in self.stored_again else work
-
-    @cached_property
-    def stored_again(self):
-        """Names of the Requantize nodes whose sums another one has put on a grid of as few bits or fewer.
-
-        Both results are stored; what is requantised from a result that is stored itself can be when it is read.
-        """
-        found, results = set(), {node.output for node in self.nodes if node.op == "Requantize"}
-        for name, readers in self.consumers.items():
-            again = [node for node in readers if node.op == "Requantize" and name not in results]
-            found |= {node.name for node in sorted(again, key=lambda node: self.tensors[node.output].format.bits)[1:]}
-        return found
+        return replace(work, **stored)
 
     @cached_property
     def consumers(self):

@@ -206,11 +206,13 @@ def _as_float(bits):
             events = Tally({event("fmul", bits): layer.taps, event("fadd", bits): layer.taps})
             return replace(
                 layer, kind="mac", input_bits=bits, weight_bits=bits, accumulator_bits=bits, events=events,
-                paper=_mac_paper(layer),
+                paper=_mac_paper(layer), stored_bits=0,
             )  # fmt: skip
         if layer.op in (*REQUANTISING, *ADDITIONS):
             events = Tally({event("fadd", bits): layer.outputs}) if layer.events else Tally()
-            return replace(layer, events=events, stored_bits=0)  # no grid: a branch is what the next layer reads
+            read = bits if layer.op in ADDITIONS else layer.input_bits
+            # no grid: a branch is what the next layer reads
+            return replace(layer, input_bits=read, events=events, stored_bits=0)
         events = Tally()
         for counted, count in layer.events.items():
             events[event(_FLOAT_KINDS.get(counted.kind, counted.kind), bits)] += count

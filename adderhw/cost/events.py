@@ -101,7 +101,9 @@ class LayerWork:
     (0 for other). reduction: taps per output element, K. outputs: output elements. input_bits,
     weight_bits, accumulator_bits: widths, 0 where they do not apply. events: Tally in the hardware
     convention. paper: PaperCount. inner: whether rivals rewrite the layer although it is no adder layer. stored_bits:
-    width of an output that is stored beside another one of the same sums, such as a wide residual branch; else 0.
+    in words of sums, the width at which a layer with taps stores its output instead of its own input_bits, or another
+    node one beside that of the same sums, such as a wide residual branch; of an addition that at which its second
+    operand is stored, whose input_bits hold the width where that is a layer's ordinary output; else 0.
     Raises CostError for another kind.
     """
 

@@ -9,6 +9,7 @@ from adderhw.cost.baselines import ADDITIONS
 from adderhw.cost.memory_table import MemoryTable
 from adderhw.cost.tiling import choose_mapping, layer_of
 from adderhw.cost.traffic import LEVELS, traffic
+from adderhw.errors import CostError
 
 
 class MemoryEnergy(NamedTuple):
@@ -64,27 +65,29 @@ def moved_by(work, operands, baseline_passes, accelerator: Accelerator, table: M
     """The Moved of one LayerWork; NOTHING for a layer that works on the stream. Raises CostError where it does not fit.
 
     baseline_passes: (work, operands) → the Pass records of a layer with taps. A residual addition reads its second
-    operand from DRAM, at the width of the sum; what is stored beside a layer's output is written there.
+    operand from DRAM; what is stored beside a layer's output is written there.
     """
     if work.taps:
         passes = baseline_passes(work, operands)
-        return sum_of(_pass(work, one, accelerator, table) for one in passes)
-    if work.op in ADDITIONS and work.events:
-        width = _second_operand(work, accelerator)
-        accesses = Counter({("dram", "activations", "read"): work.outputs})
-        return _priced(accesses, dict.fromkeys(OPERANDS, width), 0, 0, accelerator, table)
-    if work.stored_bits:
-        width = accelerator.word("partial_sums", work.stored_bits, work.name)
-        accesses = Counter({("dram", "activations", "write"): work.outputs})
-        return _priced(accesses, dict.fromkeys(OPERANDS, width), 0, 0, accelerator, table)
+        written = [accelerator.word("activations", one.input_bits, work.name) for one in passes[:-1]]
+        written.append(_stored_word(work, accelerator))
+        parts = zip(passes, written, strict=True)
+        return sum_of(_pass(work, one, word, accelerator, table) for one, word in parts)
+    adds = work.op in ADDITIONS and work.events
+    if adds or work.stored_bits:
+        way, word = "read" if adds else "write", _stored_word(work, accelerator)
+        accesses = Counter({("dram", "activations", way): work.outputs})
+        return _priced(accesses, dict.fromkeys(OPERANDS, word), word, 0, 0, accelerator, table)
     return NOTHING
 
 
-def _second_operand(work, accelerator):
-    """Bits of a word of an addition's operand: what the record states, or the sum's width."""
-    if work.input_bits:
-        return accelerator.word("activations", work.input_bits, work.name)
-    return accelerator.word("partial_sums", max(counted.bits[0] for counted in work.events), work.name)
+def _stored_word(work, accelerator):
+    """Bits of a word of what a layer with taps or a Requantize stores, or of an addition's second operand."""
+    if work.stored_bits:
+        return accelerator.word("partial_sums", work.stored_bits, work.name)
+    if not work.input_bits:
+        raise CostError(f"layer {work.name}: found no width of what {work.op} reads from memory, expected one")
+    return accelerator.word("activations", work.input_bits, work.name)
 
 
 def sum_of(parts):
@@ -95,19 +98,20 @@ def sum_of(parts):
     return total
 
 
-def _pass(work, one, accelerator, table):
+def _pass(work, one, written, accelerator, table):
     widths = zip(OPERANDS, (one.input_bits, one.weight_bits, one.accumulator_bits), strict=True)
     words = {operand: accelerator.word(operand, bits, work.name) for operand, bits in widths}
     layer = layer_of(one.operands, work.output_shape[1:] or (1, 1))
     found = traffic(layer, choose_mapping(work.name, layer, words, accelerator))
-    return _priced(found.accesses, words, found.cycles, layer.taps, accelerator, table)
+    return _priced(found.accesses, words, written, found.cycles, layer.taps, accelerator, table)
 
 
-def _priced(accesses, words, cycles, taps, accelerator, table):
+def _priced(accesses, words, written, cycles, taps, accelerator, table):
+    """The Moved of accesses; words: bits by operand, written: bits of a word that is written to DRAM."""
     bits, energy = Counter(), dict.fromkeys(MemoryEnergy._fields, 0.0)
     low, high = table.dram_pj_per_bit()
-    for (level, operand, _), count in accesses.items():
-        moved = count * words[operand]
+    for (level, operand, way), count in accesses.items():
+        moved = count * (written if (level, way) == ("dram", "write") else words[operand])
         bits[level] += moved
         if level == "registers":
             energy["registers"] += moved * table.register_pj

@@ -1,5 +1,7 @@
 """What a layer moves, in bits, cycles and picojoules, by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,11 +11,13 @@ from adderhw.cost.events import LayerWork, PaperCount, Tally, event
 from adderhw.cost.memory import NOTHING, fields_of, moved_by
 from adderhw.cost.memory_table import load_memory_table
 from adderhw.cost.operands import Operands
+from adderhw.errors import CostError
 
 ARRAY, TABLE = load_accelerator("output_like"), load_memory_table("horowitz45")
 OPERANDS = Operands((4, 2, 2), np.ones((3, 4, 1, 1), np.int64), (0, 255))
 EVENTS = Tally({event("sub", 8): 48, event("abs", 9): 48, event("add", 11): 48})
 WORK = LayerWork("a", "AdderConvInteger", "adder", (3, 2, 2), 48, 4, 12, 8, 8, 11, EVENTS, PaperCount(add=96))
+ADDITION = LayerWork("r", "Add", "other", (12,), 0, 0, 12, 0, 0, 0, Tally({event("add", 12): 12}), PaperCount())
 
 
 def test_a_small_layer_by_hand():
@@ -41,10 +45,35 @@ def test_the_roofline_of_the_small_layer():
     assert fields["bound"] == "dram"
 
 
-def test_a_residual_addition_reads_one_operand_and_other_layers_work_on_the_stream():
-    residual = LayerWork("r", "Add", "other", (12,), 0, 0, 12, 0, 0, 0, Tally({event("add", 12): 12}), PaperCount())
-    moved = moved_by(residual, None, own_pass, ARRAY, TABLE)
-    assert moved.bits == {"dram": 16 * 12}
+@pytest.mark.parametrize(("stored", "word"), [({"input_bits": 7}, 8), ({"stored_bits": 13}, 16)])
+def test_a_residual_addition_reads_one_operand_as_wide_as_it_is_stored(stored, word):
+    moved = moved_by(replace(ADDITION, **stored), None, own_pass, ARRAY, TABLE)
+    assert moved.accesses == {("dram", "activations", "read"): 12}
+    assert moved.bits == {"dram": word * 12}
+    assert moved.cycles == moved.dram_cycles == -(-word * 12 // 64)
+    (in_float,) = FLOAT32.layers([replace(ADDITION, **stored)], [None])
+    assert (in_float.input_bits, in_float.stored_bits) == (32, 0)
+    assert moved_by(in_float, None, FLOAT32.passes, ARRAY, TABLE).bits == {"dram": 32 * 12}
+
+
+def test_an_addition_whose_operand_has_no_width_is_refused():
+    with pytest.raises(CostError, match=r"layer r: found no width of what Add reads from memory, expected one"):
+        moved_by(ADDITION, None, own_pass, ARRAY, TABLE)
+
+
+def test_a_layer_stores_its_output_at_another_width_than_it_reads():
+    plain, wide = (moved_by(replace(WORK, stored_bits=n), OPERANDS, own_pass, ARRAY, TABLE) for n in (0, 13))
+    assert wide.accesses == plain.accesses
+    assert wide.bits["dram"] == plain.bits["dram"] + (16 - 8) * 12
+    assert [wide.bits[level] for level in ("buffer", "registers")] == [plain.bits["buffer"], plain.bits["registers"]]
+    for network, passes in ((FLOAT32, FLOAT32.passes), (SHIFT_ADD, SHIFT_ADD.passes)):
+        (narrow,), (rewritten,) = (network.layers([replace(WORK, stored_bits=n)], [OPERANDS]) for n in (0, 13))
+        more = (16 - 8) * 12 if network is SHIFT_ADD else 0  # of the last of its layers; floats have one width
+        dram = [moved_by(work, OPERANDS, passes, ARRAY, TABLE).bits["dram"] for work in (narrow, rewritten)]
+        assert dram[1] - dram[0] == more
+
+
+def test_layers_without_weights_work_on_the_stream():
     pool = LayerWork("p", "SumPool", "other", (12,), 0, 0, 12, 0, 0, 0, Tally({event("add", 12): 48}), PaperCount())
     assert moved_by(pool, None, own_pass, ARRAY, TABLE) is NOTHING
 
