@@ -13,7 +13,7 @@ from adderhw import datasets, image_folder
 from adderhw.errors import DataError, ModelError
 
 VALIDATION_EVERY = 10
-SPLITS = ("test", "validation")
+SPLITS = ("test", "validation", "training")
 
 
 @dataclass(frozen=True)
@@ -235,7 +235,9 @@ def load_test(name, *, root=None):
 
 
 def load_images(metadata, path, split, root):
-    """The 'test' or 'validation' LabelledImages of the data set that a checkpoint was trained on, with its Preprocess.
+    """The LabelledImages of a data set that a checkpoint was trained on, with its Preprocess.
+
+    split: 'test', 'validation' or 'training', which are the training images less those for validation, all of them.
 
     metadata: what checkpoint.load_network gave for the file `path`. Raises DataError for another split and for what
     loading refuses, ModelError for a checkpoint that does not fit its data set.
@@ -247,7 +249,7 @@ def load_images(metadata, path, split, root):
         preprocess = Preprocess(tuple(map(float, found["mean"])), tuple(map(float, found["std"])))
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: found preprocess {found}, expected dataset, mean and std") from error
-    data = load_test(name, root=root) if split == "test" else load_training(name, root=root)[1]
+    data = load_test(name, root=root) if split == "test" else load_training(name, root=root)[split == "validation"]
     if data.input_shape != tuple(metadata["input_shape"]) or data.classes != network["classes"]:
         sizes = f"a network for {metadata['input_shape']} and {network['classes']} classes"
         raise ModelError(f"{path}: found {sizes}, expected {list(data.input_shape)} and {data.classes} as {name} has")

@@ -33,7 +33,9 @@ def command(
             metavar="CHECKPOINT...", help="A best.pt, or what training.convert wrote; others are compared to the first."
         ),
     ],
-    split: Annotated[str, typer.Option(help="test, or the validation part of the training images.")] = "test",
+    split: Annotated[
+        str, typer.Option(help="test, or the validation or the training part of the training images.")
+    ] = "test",
     leave_out: Annotated[
         Path | None, typer.Option(help="A .npz whose array named as the split has indices of images not to count.")
     ] = None,

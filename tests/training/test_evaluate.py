@@ -6,7 +6,7 @@ import torch
 
 from tests.training.test_main import call
 from training import checkpoint, evaluate, loop
-from training.data import load_images
+from training.data import load_images, load_training
 from training.recipe import Recipe
 
 
@@ -26,6 +26,23 @@ def test_the_figures_are_those_that_training_measured(trained, split, metric, co
     right = round(top1 * count / 100)
     expected = f"{folder / loop.BEST}: digits, {split}: {right} of {count} images, top-1 {top1:.2f} %\n"
     assert capsys.readouterr().out == expected
+
+
+def test_training_images_are_those_that_are_not_for_validation(trained, monkeypatch, capsys):
+    path = trained[0] / loop.BEST
+    network, metadata = checkpoint.load_network(path)
+    images = load_training("digits")[0]
+    with torch.no_grad():
+        right = sum(
+            (network.eval()(batch.images).argmax(1) == batch.labels).sum().item()
+            for batch in images.batches_in_order(100)
+        )
+    assert call(evaluate, monkeypatch, path, "--split", "training") == 0
+    assert capsys.readouterr().out.startswith(f"{path}: digits, training: {right:,} of 1,302 images, top-1 ")
+    assert (
+        len(load_images(metadata, path, "training", None)) + len(load_images(metadata, path, "validation", None))
+        == 1442
+    )
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +111,7 @@ def test_bad_indices_are_refused_in_one_line(trained, arrays, message, tmp_path,
 
 def test_an_unknown_split_is_refused(trained, monkeypatch, capsys):
     assert call(evaluate, monkeypatch, trained[0] / loop.BEST, "--split", "train") == 2
-    assert capsys.readouterr().err == "error: split: found 'train', expected one of test, validation\n"
+    assert capsys.readouterr().err == "error: split: found 'train', expected one of test, validation, training\n"
 
 
 @pytest.mark.parametrize(
