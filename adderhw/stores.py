@@ -9,7 +9,7 @@ KEEP_GRIDS = ("MaxPoolInteger", "Concat", "Gather", "Flatten", "Reshape")
 def stored_widths(graph):
     """{node name: the fields input_bits or stored_bits of its LayerWork, where they say what lies in memory}.
 
-    A layer's output is stored on the grid of the layer that reads it. Sums that several Requantize nodes read are
+    What these fields leave out is stored at the width of a layer's input. Sums that several Requantize nodes read are
     stored by each of them, by the one of fewest bits as the layer's output. An addition's second operand, the one that
     was made first, is read: it is stored beside an output, or is an output itself, requantised if need be when it is
     read, or is all that becomes of a layer's sums, which are then stored as wide as the addition takes them.

@@ -238,7 +238,6 @@ def load_images(metadata, path, split, root):
     """The LabelledImages of a data set that a checkpoint was trained on, with its Preprocess.
 
     split: 'test', 'validation' or 'training', which are the training images less those for validation, all of them.
-
     metadata: what checkpoint.load_network gave for the file `path`. Raises DataError for another split and for what
     loading refuses, ModelError for a checkpoint that does not fit its data set.
     """

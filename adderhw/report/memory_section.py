@@ -10,10 +10,10 @@ from adderhw.report.comparison import losses, ratio_fields
 WIRED_REASON = "hard-wired weights: a circuit for each, which no array that loads weights describes"
 ASSUMPTIONS = (
     "Layer by layer: each layer reads its inputs and weights from DRAM and writes its outputs there, at its own input "
-    "width; nothing stays on the chip between layers. A residual addition reads its second operand from DRAM, as "
-    "wide as it is stored there; sums that are requantised twice are written twice; else requantisation and pooling "
-    "work on the stream. Buffers are double, so DRAM and array overlap. No control, clock, network on chip or leakage "
-    "is priced; no zero is skipped, nothing is compressed."
+    "width, but for a branch that only an addition reads; nothing stays on the chip between layers. A residual "
+    "addition reads its second operand from DRAM, as wide as it is stored there; sums that are requantised twice are "
+    "written twice; else requantisation and pooling work on the stream. Buffers are double, so DRAM and array overlap. "
+    "No control, clock, network on chip or leakage is priced; no zero is skipped, nothing is compressed."
 )
 
 
