@@ -234,21 +234,27 @@ def load_test(name, *, root=None):
     return _load(name, "test", None, root)
 
 
-def load_images(metadata, path, split, root):
+def load_images(metadata, path, split, root, limit=None):
     """The LabelledImages of a data set that a checkpoint was trained on, with its Preprocess.
 
-    split: 'test', 'validation' or 'training', which are the training images less those for validation, all of them.
-    metadata: what checkpoint.load_network gave for the file `path`. Raises DataError for another split and for what
-    loading refuses, ModelError for a checkpoint that does not fit its data set.
+    split: 'test', 'validation' or 'training', which are the training images less those for validation. limit: None
+    takes them from all training images, a number from the first so many, as a run of that limit does. metadata: what
+    checkpoint.load_network gave for the file `path`. Raises DataError for another split, a limit of test images and
+    for what loading refuses, ModelError for a checkpoint that does not fit its data set.
     """
     if split not in SPLITS:
         raise DataError(f"split: found {split!r}, expected one of {', '.join(SPLITS)}")
+    if split == "test" and limit is not None:
+        raise DataError(f"limit: found {limit} with split test, expected split training or validation")
     found, network, name = metadata["preprocess"], metadata["network"], metadata["preprocess"]["dataset"]
     try:
         preprocess = Preprocess(tuple(map(float, found["mean"])), tuple(map(float, found["std"])))
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: found preprocess {found}, expected dataset, mean and std") from error
-    data = load_test(name, root=root) if split == "test" else load_training(name, root=root)[split == "validation"]
+    if split == "test":
+        data = load_test(name, root=root)
+    else:
+        data = load_training(name, limit=limit, root=root)[split == "validation"]
     if data.input_shape != tuple(metadata["input_shape"]) or data.classes != network["classes"]:
         sizes = f"a network for {metadata['input_shape']} and {network['classes']} classes"
         raise ModelError(f"{path}: found {sizes}, expected {list(data.input_shape)} and {data.classes} as {name} has")

@@ -39,6 +39,12 @@ def command(
     leave_out: Annotated[
         Path | None, typer.Option(help="A .npz whose array named as the split has indices of images not to count.")
     ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            help="Take the split from the first so many training images, as a run with this --limit did.", min=1
+        ),
+    ] = None,
     root: options.Root = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
@@ -46,7 +52,7 @@ def command(
     """Print how many images of its data set a network classifies right, and what other networks do on the same ones."""
     networks, metadata = zip(*map(checkpoint.load_network, paths), strict=True)
     check_same_data(paths, metadata)
-    sets = [load_images(each, path, split, root) for path, each in zip(paths, metadata, strict=True)]
+    sets = [load_images(each, path, split, root, limit) for path, each in zip(paths, metadata, strict=True)]
     if leave_out:
         kept = torch.ones(len(sets[0]), dtype=torch.bool)
         kept[torch.from_numpy(read_indices(leave_out, split, len(kept)))] = False

@@ -45,6 +45,23 @@ def test_training_images_are_those_that_are_not_for_validation(trained, monkeypa
     )
 
 
+def test_a_limited_run_is_judged_on_its_own_training_and_validation_images(tmp_path, monkeypatch, capsys):
+    metrics = loop.train(Recipe(method="cnn", epochs=1, limit=300), tmp_path)
+    path, (training, validation) = tmp_path / loop.BEST, load_training("digits", limit=300)
+    for split, images in (("training", training), ("validation", validation)):
+        assert call(evaluate, monkeypatch, path, "--split", split, "--limit", 300) == 0
+        right = answers(path, images).sum()
+        expected = f"{path}: digits, {split}: {right} of {len(images)} images, top-1 {100 * right / len(images):.2f} %"
+        assert capsys.readouterr().out.splitlines() == [expected]
+    assert 100 * right / len(validation) == pytest.approx(metrics["val_top1"])
+
+
+def test_a_limit_of_test_images_is_refused(trained, monkeypatch, capsys):
+    assert call(evaluate, monkeypatch, trained[0] / loop.BEST, "--limit", 300) == 2
+    expected = "error: limit: found 300 with split test, expected split training or validation\n"
+    assert capsys.readouterr().err == expected
+
+
 @pytest.fixture(scope="module")
 def other(tmp_path_factory):
     """The checkpoint of another run."""
@@ -53,10 +70,10 @@ def other(tmp_path_factory):
     return folder / loop.BEST
 
 
-def answers(path):
-    """bool (N,): which test images a checkpoint puts right."""
+def answers(path, images=None):
+    """bool (N,): which images, those for testing unless given, a checkpoint puts right."""
     network, metadata = checkpoint.load_network(path)
-    images = load_images(metadata, path, "test", None)
+    images = images or load_images(metadata, path, "test", None)
     with torch.no_grad():
         parts = [network.eval()(batch.images).argmax(1) == batch.labels for batch in images.batches_in_order(100)]
     return torch.cat(parts).numpy()
