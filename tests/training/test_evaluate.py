@@ -30,13 +30,8 @@ def test_the_figures_are_those_that_training_measured(trained, split, metric, co
 
 def test_training_images_are_those_that_are_not_for_validation(trained, monkeypatch, capsys):
     path = trained[0] / loop.BEST
-    network, metadata = checkpoint.load_network(path)
-    images = load_training("digits")[0]
-    with torch.no_grad():
-        right = sum(
-            (network.eval()(batch.images).argmax(1) == batch.labels).sum().item()
-            for batch in images.batches_in_order(100)
-        )
+    metadata = checkpoint.load_network(path)[1]
+    right = answers(path, load_training("digits")[0]).sum()
     assert call(evaluate, monkeypatch, path, "--split", "training") == 0
     assert capsys.readouterr().out.startswith(f"{path}: digits, training: {right:,} of 1,302 images, top-1 ")
     assert (
