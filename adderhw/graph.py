@@ -40,7 +40,7 @@ class Graph:
     def __post_init__(self):
         frozen = {name: read_only(array) for name, array in self.parameters.items()}
         for key, value in (
-            ("inputs", tuple(self.inputs)),
+            ("inputs", tuple(checked_input(tensor) for tensor in self.inputs)),
             ("outputs", tuple(self.outputs)),
             ("nodes", tuple(with_defaults(node) for node in self.nodes)),
             ("parameters", MappingProxyType(frozen)),
@@ -60,7 +60,7 @@ class Graph:
         for name, array in self.parameters.items():
             tensors[name] = self._stated(parameter_tensor(name, array))
         for tensor in self.inputs:
-            add_tensor(tensors, self._stated(checked_input(tensor)))
+            add_tensor(tensors, self._stated(tensor))
         for node in self.nodes:
             args = self._args(node, tensors)
             add_tensor(tensors, self._stated(BY_NAME[node.op].infer(node, args)))
@@ -167,7 +167,7 @@ def checked_input(tensor):
         )
     if tensor.dtype != np.float32 and tensor.dtype not in (np.uint8, np.int8, np.uint16, np.int16):
         raise ModelError(f"{where}: found dtype {tensor.dtype}, expected float32, uint8, int8, uint16 or int16")
-    return replace(tensor, shape=(None, *rest))
+    return replace(tensor, shape=(None, *rest), planar=tensor.is_float and len(rest) == 3)
 
 
 def add_tensor(tensors, tensor):

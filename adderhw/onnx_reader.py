@@ -11,13 +11,13 @@ from onnx import TensorProto, helper, numpy_helper
 from adderhw.annotations import read_formats
 from adderhw.errors import ModelError
 from adderhw.fixed import Format
+from adderhw.function_check import ONNX_DOMAINS, calls_of, check_functions
 from adderhw.graph import Graph
 from adderhw.ops import OPS
 from adderhw.ops.base import DOMAIN, DOMAIN_VERSION, STORAGE_TYPES, Node
 from adderhw.ops.float_adder import FLOAT_OPS
 from adderhw.tensor import Tensor, integer_tensor
 
-ONNX_DOMAINS = ("", "ai.onnx")
 OPS_BY_ONNX = {(op.domain, op.name): op for op in OPS} | {("", op.standard): op for op in OPS if op.standard}
 FLOAT_NAMES = {"Conv", "Gemm", "MatMul", "BatchNormalization", "Relu", "Clip", "AveragePool", "GlobalAveragePool"}
 INPUT_TYPES = (TensorProto.FLOAT, *STORAGE_TYPES)
@@ -92,17 +92,6 @@ def check_size(model, path):
         raise ModelError(f"{path}: found {nodes:,} nodes with functions inlined, expected at most {MOST_NODES:,}")
 
 
-def calls_of(body):
-    """(domain, op) of every node of a graph or function, those of graphs inside nodes too."""
-    found = []
-    for node in body.node:
-        found.append(("" if node.domain in ONNX_DOMAINS else node.domain, node.op_type))
-        for attribute in node.attribute:
-            for graph in (attribute.g, *attribute.graphs):
-                found += calls_of(graph)
-    return found
-
-
 def load_external(model, path):
     """Reads tensors that lie in files beside the model, which may not leave the model's folder."""
     try:
@@ -118,7 +107,9 @@ def read_graph(path):
     """The Graph in the ONNX file `path`; raises ModelError (what, where, found, expected)."""
     model = load_proto(path)
     try:
-        return graph_of(model, Path(path).stem)
+        graph = graph_of(model, Path(path).stem)
+        check_functions(model, graph)
+        return graph
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
 

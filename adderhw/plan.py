@@ -12,6 +12,7 @@ from adderhw.errors import ModelError
 from adderhw.fixed import storage_dtype
 from adderhw.fusion import find_fusions
 from adderhw.kernels import Program, choose_path
+from adderhw.layouts import channels_first, channels_last_shape
 from adderhw.memory_limit import memory_limit
 from adderhw.ops import BY_NAME
 from adderhw.ops.base import EXACT, Node, RunOptions
@@ -79,6 +80,7 @@ class Plan:
 
     def _step(self, node, fusion, narrow):
         args = self.graph.args(node)
+        check_layouts(node, args)
         bind = BY_NAME[node.op].compile(node, args, self.graph.tensors[node.output], self.options, fusion)
         inputs = fusion.inputs if fusion else tuple(t.name for t in args if t is not None and t.value is None)
         output = fusion.output if fusion else node.output
@@ -173,9 +175,9 @@ class Worker:
         base = -self.arena.ctypes.data % ALIGNMENT
         arrays, inputs = {}, {}
         for tensor in plan.graph.inputs:
-            shape = tensor.shape[1:] if tensor.is_float else channels_last_shape(tensor.shape[1:])
+            shape = tensor.shape[1:] if tensor.planar else channels_last_shape(tensor.shape[1:])
             arrays[tensor.name] = np.empty((images, *shape), tensor.dtype)
-            inputs[tensor.name] = arrays[tensor.name] if tensor.is_float else channels_first(arrays[tensor.name])
+            inputs[tensor.name] = arrays[tensor.name] if tensor.planar else channels_first(arrays[tensor.name])
         views = dict(inputs)
         for step in plan.steps:
             arrays[step.output] = self._view(step, base + images * plan.offsets[step.output], images)
@@ -194,6 +196,13 @@ class Worker:
         shape = (images, *step.shape)
         stop = start + prod(shape) * step.dtype.itemsize
         return self.arena[start:stop].view(step.dtype).reshape(shape)
+
+
+def check_layouts(node, args):
+    """Raises ModelError where the node would read an activation that lies in memory otherwise than its op takes."""
+    for tensor in args:
+        if tensor is not None and tensor.planar and not BY_NAME[node.op].reads_planar:
+            node.fail(f"input {tensor.name!r} in memory as (N, C, H, W)", "(N, H, W, C), or an op that reads both")
 
 
 def lay_out(steps, kept):
@@ -248,13 +257,3 @@ def checked(tensor, inputs):
             f"expected {tensor.lowest} to {tensor.highest}"
         )
     return array
-
-
-def channels_last_shape(shape):
-    """(C, H, W) → (H, W, C); other ranks as they are."""
-    return (*shape[1:], shape[0]) if len(shape) == 3 else tuple(shape)
-
-
-def channels_first(array):
-    """(N, H, W, C) as a view (N, C, H, W); other ranks as they are."""
-    return np.moveaxis(array, -1, 1) if array.ndim == 4 else array

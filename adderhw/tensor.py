@@ -16,6 +16,8 @@ class Tensor:
     dtype: numpy dtype it is stored in. format: its fixed-point format, None for float tensors at the edges.
     low, high: int64 arrays, the exact bounds of its integers, of shape () or one entry per channel (axis 1).
     value: the read-only array of a parameter, else None.
+    planar: whether an activation of rank 4 lies in memory as ONNX has it (N, C, H, W), as images enter a network;
+    all others lie channels last (N, H, W, C), and an op reads a planar one only if it says so (Op.reads_planar).
     """
 
     name: str
@@ -25,6 +27,7 @@ class Tensor:
     low: np.ndarray | None = None
     high: np.ndarray | None = None
     value: np.ndarray | None = None
+    planar: bool = False
 
     @property
     def is_float(self):

@@ -16,8 +16,8 @@ from onnx import defs, helper, numpy_helper
 from adderhw.errors import ModelError
 from adderhw.files import check_writable, write_atomic
 from adderhw.ops.base import DOMAIN
+from adderhw.ops.bodies import OPSET, function_of
 from adderhw.ops.float_adder import FLOAT_OPS
-from export.bodies import OPSET, function_of
 from export.schema import register_schemas
 from export.writer import BATCH, IR_VERSION
 

@@ -15,7 +15,7 @@ from adderhw.files import write_atomic
 from adderhw.fixed import Rounding
 from adderhw.ops import BY_NAME
 from adderhw.ops.base import DOMAIN, DOMAIN_VERSION
-from export.bodies import COMPUTE_LIMITS, OPSET, function_of
+from adderhw.ops.bodies import COMPUTE_LIMITS, OPSET, function_of
 
 IR_VERSION = 10
 BATCH = "N"

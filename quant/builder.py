@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from adderhw.graph import Graph, parameter_tensor, with_defaults
+from adderhw.graph import Graph, checked_input, parameter_tensor, with_defaults
 from adderhw.ops import BY_NAME
 from adderhw.ops.base import Node, sum_type_code
 from adderhw.tensor import Tensor
@@ -14,9 +14,9 @@ class Builder:
     """An integer graph in the making; `tensors` has the Tensor of everything emitted so far."""
 
     def __init__(self, name, inputs, reserved):
-        self.name, self.inputs = name, inputs
+        self.name, self.inputs = name, tuple(checked_input(tensor) for tensor in inputs)
         self.nodes, self.parameters, self.formats = [], {}, {}
-        self.tensors: dict[str, Tensor] = {tensor.name: tensor for tensor in inputs}
+        self.tensors: dict[str, Tensor] = {tensor.name: tensor for tensor in self.inputs}
         self.taken, self.node_names = set(reserved), set()
 
     def unique(self, name):

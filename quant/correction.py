@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from adderhw.graph import Graph
-from adderhw.plan import channels_first
+from adderhw.layouts import channels_first
 from adderhw.simulation import available_threads
 from quant.choices import source_grid
 from quant.lowering import Lowering

@@ -171,7 +171,7 @@ def check_opsets(proto):
 
 def with_functions(proto):
     """The model with the function of each float adder op that it uses: this toolkit's, whatever the file calls so."""
-    from export.bodies import OPSET, function_of
+    from adderhw.ops.bodies import OPSET, function_of
 
     used = {node.op_type for node in proto.graph.node if node.domain == DOMAIN}
     functions = [function_of(op) for op in FLOAT_OPS if op.name in used]

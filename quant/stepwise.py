@@ -3,9 +3,10 @@
 import numpy as np
 
 from adderhw.kernels import Program, choose_path
+from adderhw.layouts import channels_last_shape
 from adderhw.ops import BY_NAME
 from adderhw.ops.base import RunOptions
-from adderhw.plan import channels_last_shape, stats_size
+from adderhw.plan import stats_size
 
 
 class Stepwise:

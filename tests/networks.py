@@ -9,7 +9,7 @@ from onnx import TensorProto
 from adderhw.fixed import Format, Rounding
 from adderhw.graph import Graph
 from adderhw.ops.base import STORAGE_TYPES, Node
-from adderhw.tensor import integer_tensor
+from adderhw.tensor import Tensor, integer_tensor
 from tests import naive
 
 CODES = {dtype: code for code, dtype in STORAGE_TYPES.items()}
@@ -29,6 +29,7 @@ class Size(NamedTuple):
 
 SMALL = Size(4, 5, 3, 3, 3)
 LARGE = Size(40, 12, 24, 5, 9)
+PARTS = ("layer", "layer", "residual", "pool", "channels", "detour", "view")
 
 
 class Builder:
@@ -54,6 +55,51 @@ class Builder:
         values = np.where(edges < 0.1, low, np.where(edges > 0.9, high, values))
         return values.astype(dtype)
 
+    def enter(self):
+        """Real numbers enter in place of integers, now and then in another shape first; the integers' name."""
+        self.input = Tensor("x", self.input.shape, np.dtype(np.float32))
+        del self.formats["x"]
+        self.ranges["x"] = None
+        real = self.view("x") if self.draw(st.booleans()) else "x"
+        return self.quantize(real)
+
+    def reals(self, shape):
+        """Random multiples of half the entry's step, so that many lie between two integers; some are out of range."""
+        return self.array(shape, -300, 300, np.float32) * np.float32(0.25)
+
+    def quantize(self, real):
+        """A QuantizeLinear of real numbers to a drawn dtype, scale and zero point."""
+        fmt = Format(*self.draw(st.sampled_from([(8, False), (8, True), (8, False), (16, True)])))
+        scale = np.float32(self.draw(st.sampled_from([0.5, 0.5, 1.0, 0.037, 3.1])))
+        zero = np.asarray(self.number(fmt.min, fmt.max), fmt.dtype)
+        inputs = [real, self.constant(scale), self.constant(zero)]
+        return self.node("QuantizeLinear", inputs, {}, self.shapes[real], fmt)
+
+    def dequantize(self, x):
+        """A DequantizeLinear of integers or sums, by a drawn scale and zero point."""
+        scale = self.constant(np.float32(self.draw(st.sampled_from([0.25, 0.5, 0.02, 7.3]))))
+        fmt = self.ranges[x]
+        zero = [self.constant(np.asarray(self.number(fmt.min, fmt.max), fmt.dtype))] if fmt else []
+        return self.node("DequantizeLinear", [x, scale, *zero], {}, self.shapes[x])
+
+    def detour(self, x):
+        """Integers, or a convolution's sums, as real numbers and back, now and then in another shape meanwhile."""
+        source = self.convolution("AdderConvInteger", x, wide=False) if self.draw(st.booleans()) else x
+        real = self.dequantize(source)
+        return self.quantize(self.view(real) if self.draw(st.booleans()) else real)
+
+    def view(self, x):
+        """The same numbers in another shape of rank 4, at once or by way of rank 2."""
+        elements = int(np.prod(self.shapes[x]))
+        fmt = self.ranges[x]
+        if self.draw(st.booleans()):
+            x = self.node("Flatten", [x], {"axis": 1}, (elements,), fmt)
+        height = self.draw(st.sampled_from([side for side in range(1, elements + 1) if elements % side == 0]))
+        width = self.draw(st.sampled_from([side for side in range(1, elements + 1) if elements // height % side == 0]))
+        shape = (elements // height // width, height, width)
+        sizes = self.constant(np.asarray([self.draw(st.sampled_from([0, -1])), *shape], np.int64))
+        return self.node("Reshape", [x, sizes], {"allowzero": 0}, shape, fmt)
+
     def node(self, op, inputs, attributes, shape, fmt=None):
         """Adds a node and returns its output's name."""
         name = f"{op.lower()}_{len(self.nodes)}"
@@ -72,8 +118,8 @@ class Builder:
             self.formats[name] = fmt
         return name
 
-    def convolution(self, op, x):
-        """An adder or integer convolution with drawn geometry."""
+    def convolution(self, op, x, wide=True):
+        """An adder or integer convolution with drawn geometry, its sums always int32 unless `wide`."""
         channels, height, width = self.shapes[x]
         group = self.draw(st.sampled_from([g for g in range(1, channels + 1) if channels % g == 0]))
         outputs = group * self.number(1, self.size.filters if group == 1 else SMALL.filters)
@@ -94,7 +140,7 @@ class Builder:
         else:
             w, w_zero, attributes["realisation"] = self.factors(w_shape, self.draw(st.booleans()))
             inputs = [x, w, self.constant(zero), w_zero]
-        attributes["output_dtype"] = self.sum_code(fmt)
+        attributes["output_dtype"] = self.sum_code(fmt) if wide else TensorProto.INT32
         return self.node(op, inputs, attributes, (outputs, *spatial))
 
     def factors(self, shape, signed):
@@ -219,20 +265,23 @@ class Builder:
 
 @st.composite
 def networks(draw, size=SMALL):
-    """(Graph, input array): random layers, pools, residuals and wirings up to a Size, now and then a classifier."""
+    """(Graph, input array): random layers, pools, residuals, wirings and detours up to a Size.
+
+    Now and then real numbers enter, a classifier comes last, and real numbers leave.
+    """
     bits = draw(st.one_of(st.integers(2, 8), st.integers(2, 8), st.integers(9, 16)))
     shape = tuple(draw(st.integers(1, most)) for most in (size.channels, size.side, size.side))
     builder = Builder(draw, bits, draw(st.booleans()), shape, size)
-    x = "x"
-    for part in draw(
-        st.lists(st.sampled_from(["layer", "layer", "residual", "pool", "channels"]), min_size=1, max_size=size.parts)
-    ):
+    real = draw(st.sampled_from([False, False, True]))
+    x = builder.enter() if real else "x"
+    for part in draw(st.lists(st.sampled_from(PARTS), min_size=1, max_size=size.parts)):
         x = getattr(builder, part)(x)
     if draw(st.booleans()):
         x = builder.classifier(x)
-    graph = builder.graph(x)
-    fmt = builder.format
-    return graph, builder.array((draw(st.integers(1, size.images)), *shape), fmt.min, fmt.max, fmt.dtype)
+    if draw(st.sampled_from([False, False, True])):
+        x = builder.dequantize(x)
+    images, fmt = (draw(st.integers(1, size.images)), *shape), builder.format
+    return builder.graph(x), builder.reals(images) if real else builder.array(images, fmt.min, fmt.max, fmt.dtype)
 
 
 def evaluate(graph, x, number=int):
@@ -240,8 +289,8 @@ def evaluate(graph, x, number=int):
     values = {graph.inputs[0].name: x, **graph.parameters}
     for node in graph.nodes:
         args = [values[name] for name in node.inputs]
-        out = ORACLES[node.op](node, args, number)
-        values[node.output] = out.astype(np.int64).astype(graph.tensors[node.output].dtype)
+        out, tensor = ORACLES[node.op](node, args, number), graph.tensors[node.output]
+        values[node.output] = (out if tensor.is_float else out.astype(np.int64)).astype(tensor.dtype)
     return {name: value for name, value in values.items() if name not in graph.parameters}
 
 
@@ -294,6 +343,23 @@ def add(node, args, number):
     return out
 
 
+def quantize(node, args, number):
+    x, scale, zero = args
+    info = np.iinfo(zero.dtype)
+    out = np.zeros(x.shape, object)
+    for at in np.ndindex(x.shape):
+        out[at] = min(max(round(float(x[at] / scale)) + int(zero), info.min), info.max)
+    return out
+
+
+def dequantize(node, args, number):
+    q, scale, *zero = args
+    out = np.zeros(q.shape, np.float32)
+    for at in np.ndindex(q.shape):
+        out[at] = np.float32(int(q[at]) - sum(map(int, zero))) * scale
+    return out
+
+
 ORACLES = {
     "AdderConvInteger": adder_conv,
     "AdderGemmInteger": adder_gemm,
@@ -310,5 +376,7 @@ ORACLES = {
     "Concat": lambda node, args, number: np.concatenate(args, axis=1),
     "Gather": lambda node, args, number: args[0][:, args[1]],
     "Flatten": lambda node, args, number: args[0].reshape(len(args[0]), -1),
-    "Reshape": lambda node, args, number: args[0].reshape(len(args[0]), -1),
+    "Reshape": lambda node, args, number: args[0].reshape(len(args[0]), *args[1][1:]),
+    "QuantizeLinear": quantize,
+    "DequantizeLinear": dequantize,
 }

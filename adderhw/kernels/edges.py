@@ -1,4 +1,4 @@
-"""Where real numbers become integers and integers real numbers: float32 NCHW in, float32 out."""
+"""Where real numbers become integers and integers real numbers."""
 
 import numpy as np
 
@@ -6,13 +6,14 @@ from adderhw.kernels import compiled
 from adderhw.kernels.program import make_step
 
 
-def quantise_step(x, scale, zero_point, low, high, out):
+def quantise_step(x, scale, zero_point, low, high, out, *, planar):
     """The Step of out = clip(round_half_even(x / scale) + zero_point, low, high) (ONNX QuantizeLinear, per tensor).
 
-    x: float32 (N, C, …), finite; out: integers of at most 16 bits, channels last; both contiguous. scale: float32.
+    x: float32, (N, C, …) if planar, else channels last (N, …, C); out: integers of at most 16 bits, channels last; both
+    contiguous. scale: float32.
     The quotient is rounded in float32, which holds every integer of 16 bits, so nothing is lost before the cast.
     """
-    channels = x.shape[1]
+    channels = x.shape[1] if planar else 1  # channels last already: element by element
     pixels = x.size // max(1, len(x) * channels)
     values = x.reshape(-1), out.reshape(-1)
     code, scale = compiled.quantise_step(out.dtype.type), np.array([scale], np.float32)

@@ -68,6 +68,7 @@ class Op:
     that name from ONNX's own domain. inputs: names; the last `optional` ones may be left out, and where the op is
     `variadic` the last one may be followed by more of its kind.
     activations: how many inputs, from the first on, must depend on the image (None: all); a parameter there is refused.
+    reads_planar: whether the op reads an activation that lies in memory as in ONNX (Tensor.planar).
     body: the op's ONNX function body, in ONNX's text syntax; {compute} stands for FLOAT or DOUBLE.
     """
 
@@ -83,6 +84,7 @@ class Op:
     body = ""
     types: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     sums = False
+    reads_planar = False
 
     def infer(self, node, args):
         """The output Tensor of `node` on the input Tensors `args` (None where left out); raises ModelError."""
@@ -92,7 +94,7 @@ class Op:
         """bind(arrays, target, threads, stats), which gives a Step or a call without arguments that computes `node`.
 
         arrays, target: the activations that each call reads (parameters left out) and the array that it writes,
-        NHWC where of rank 4, but for real numbers that enter the graph: as in ONNX. threads: how many may share the
+        NHWC where of rank 4, but for inputs whose Tensor is planar: as in ONNX. threads: how many may share the
         work. stats: int64 (threads, …), what the accumulator held at most so far (see Plan.stats), a row for each
         thread. fusion: the Fusion of this node, where the next nodes are part of the same pass.
         """

@@ -30,6 +30,7 @@ class QuantizeLinear(Op):
     inputs = ("x", "scale", "zero_point")
     optional = 1
     attributes = {"axis": Attribute("int", 1), "saturate": Attribute("int", 1)}
+    reads_planar = True
 
     def infer(self, node, args):
         """The full range of the zero point's dtype."""
@@ -48,10 +49,10 @@ class QuantizeLinear(Op):
     def compile(self, node, args, out, options, fusion=None):
         """The same float32 division and rounding that onnxruntime does."""
         value, zero = positive_scale(node, args[1]), scalar(node, args[2], "zero_point")
-        low, high = out.lowest, out.highest
+        low, high, planar = out.lowest, out.highest, args[0].planar
 
         def bind(arrays, target, threads, stats):
-            return quantise_step(arrays[0], value, zero, low, high, target)
+            return quantise_step(arrays[0], value, zero, low, high, target, planar=planar)
 
         return bind
 

@@ -5,6 +5,7 @@ from math import prod
 import numpy as np
 
 from adderhw.kernels import copy_step
+from adderhw.layouts import channels_first
 from adderhw.ops.base import Attribute, Op, other_work, parameter
 from adderhw.tensor import Tensor
 
@@ -15,6 +16,7 @@ class Flatten(Op):
     name = "Flatten"
     domain = ""
     attributes = {"axis": Attribute("int", 1)}
+    reads_planar = True
 
     def infer(self, node, args):
         """Axis 1 only: the batch stays an axis of its own."""
@@ -24,14 +26,14 @@ class Flatten(Op):
         return reshaped(node, x, (x.elements,))
 
     def compile(self, node, args, out, options, fusion=None):
-        """From NHWC back to ONNX's order, then the new shape."""
-        shape = out.shape[1:]
+        """To ONNX's order where the input lies channels last, then the new shape."""
+        shape, planar = out.shape[1:], args[0].planar
 
         def bind(arrays, target, threads, stats):
-            if all(one_order(array) for array in (arrays[0], target)):
-                return copy_step(arrays[0], target)
-            (x,) = (np.moveaxis(array, -1, 1) if array.ndim == 4 else array for array in arrays)
-            turned = np.moveaxis(target, -1, 1) if target.ndim == 4 else target
+            (x,) = arrays
+            if (planar or one_order(x)) and one_order(target):
+                return copy_step(x, target)
+            x, turned = x if planar else channels_first(x), channels_first(target)
 
             def run():
                 turned[...] = x.reshape(len(x), *shape)

@@ -6,7 +6,7 @@ from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
 from adderhw.ops.base import DOMAIN, DOMAIN_VERSION
-from export.bodies import OPSET, function_of
+from adderhw.ops.bodies import OPSET, function_of
 from export.schema import register_schemas
 
 

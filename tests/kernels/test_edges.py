@@ -18,7 +18,7 @@ def test_quantisation_rounds_half_to_even_and_clips(threads, dtype, shape):
     x = (rng.integers(2 * low, 2 * high, shape) / np.float32(2) * SCALE).astype(np.float32)
     x.flat[0], x.flat[-1] = 1e30, -1e30
     out = np.zeros((*shape[:1], *shape[2:], shape[1]), dtype)
-    step = quantise_step(x, SCALE, zero_point, low, high, out)
+    step = quantise_step(x, SCALE, zero_point, low, high, out, planar=True)
     Program([step], threads).run()
     quotients = np.rint(x / SCALE).astype(np.float64)
     expected = np.clip(quotients + zero_point, low, high).astype(dtype)

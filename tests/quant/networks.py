@@ -3,8 +3,8 @@
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
+from adderhw.ops.bodies import OPSET, function_of
 from adderhw.ops.float_adder import FLOAT_OPS
-from export.bodies import OPSET, function_of
 
 
 class Network:

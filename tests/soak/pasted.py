@@ -7,7 +7,7 @@ from adderhw.fixed import Format
 from adderhw.graph import Graph
 from adderhw.kernels import paths
 from adderhw.ops.base import Node
-from adderhw.tensor import integer_tensor
+from adderhw.tensor import {maker}
 from tests.soak.comparison import Soak
 
 
@@ -22,7 +22,7 @@ def test_the_network_of_seed_{seed}():
 {formats}
     }}
     x = {x}
-    entry = integer_tensor({name!r}, {shape}, x.dtype, {lowest}, {highest})
+    entry = {entry}
     graph = Graph("random", (entry,), {outputs}, nodes, parameters, formats)
     Soak(paths(), (1, 2, 3)).compare(graph, x)
 """
@@ -37,12 +37,17 @@ def as_test(graph, x, seed):
         parameters="\n".join(f"        {name!r}: {array_text(value)}," for name, value in graph.parameters.items()),
         formats="\n".join(f"        {name!r}: {value!r}," for name, value in graph.formats.items()),
         x=array_text(x),
-        name=tensor.name,
-        shape=tensor.shape,
-        lowest=tensor.lowest,
-        highest=tensor.highest,
+        maker="Tensor" if tensor.is_float else "integer_tensor",
+        entry=entry_text(tensor),
         outputs=graph.outputs,
     )
+
+
+def entry_text(tensor):
+    """The expression that makes the Tensor of the array `x`."""
+    if tensor.is_float:
+        return f"Tensor({tensor.name!r}, {tensor.shape}, x.dtype)"
+    return f"integer_tensor({tensor.name!r}, {tensor.shape}, x.dtype, {tensor.lowest}, {tensor.highest})"
 
 
 def node_text(node):
