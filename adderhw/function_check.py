@@ -14,6 +14,7 @@ from adderhw.layouts import channels_first, channels_last
 from adderhw.ops import BY_NAME
 from adderhw.ops.base import DOMAIN, RunOptions
 from adderhw.ops.bodies import COMPUTE_LIMITS, function_of
+from adderhw.plan import stats_size
 
 IMAGES = 2
 ONNX_DOMAINS = ("", "ai.onnx")
@@ -36,12 +37,13 @@ def check_functions(proto, graph):
 
 
 def is_known(function, node, graph):
-    """Whether the function is the one that is written for this node, in a type that carries its sums exactly."""
+    """Whether the function is one that is written for the op; raises ModelError where it cannot carry the sums."""
     op = BY_NAME[node.op]
+    limits = [limit for compute, limit in COMPUTE_LIMITS.items() if same_body(function, function_of(op, compute))]
     largest = op.float_exact(node, graph.args(node))
-    return any(
-        same_body(function, function_of(op, compute)) for compute, limit in COMPUTE_LIMITS.items() if largest < limit
-    )
+    if limits and largest >= max(limits):
+        node.fail(f"sums of up to {largest}", f"sums below {max(limits)}, which the file's function carries exactly")
+    return bool(limits)
 
 
 def same_body(a, b):
@@ -159,7 +161,7 @@ def by_kernel(node, graph, feeds):
     bind = BY_NAME[node.op].compile(node, args, out, RunOptions(choose_path(None)))
     arrays = [np.ascontiguousarray(channels_last(array)) for array in feeds.values()]
     target = np.ascontiguousarray(channels_last(np.empty((IMAGES, *out.shape[1:]), out.dtype)))
-    Program([bind(arrays, target, 1, np.zeros((1, 3), np.int64))]).run()
+    Program([bind(arrays, target, 1, np.zeros((1, stats_size(node)), np.int64))]).run()
     return np.ascontiguousarray(channels_first(target))
 
 

@@ -6,7 +6,7 @@ from onnx import TensorProto
 from adderhw.fixed import Format
 from adderhw.graph import Graph
 from adderhw.ops.base import Node
-from adderhw.tensor import Tensor
+from adderhw.tensor import Tensor, integer_tensor
 
 INT32, UINT8 = TensorProto.INT32, TensorProto.UINT8
 ACTIVATION = Format(8, False, 0.1 + 0.2, 3)
@@ -89,3 +89,11 @@ def every_op(rng):
         formats={"a": ACTIVATION, "adder.w": ACTIVATION, "h": Format(8, False, 1e-300)},
         metadata={"adderhw.preprocess": "{}", "note": "μ"},
     )
+
+
+def wide_gemm(reduction, weight=65535):
+    """A Graph of one AdderGemmInteger of 16 bits whose sums reach `reduction` · 65535."""
+    w = np.full((1, reduction), weight, np.uint16)
+    node = Node("AdderGemmInteger", "gemm", ("x", "w"), "s", {"output_dtype": TensorProto.INT64})
+    x = integer_tensor("x", (None, reduction), np.uint16, 0, 65535)
+    return Graph("wide", (x,), ("s",), (node,), {"w": w})

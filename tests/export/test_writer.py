@@ -17,15 +17,7 @@ from adderhw.ops.base import Node
 from adderhw.tensor import integer_tensor
 from export.schema import register_schemas
 from export.writer import model_of, write_graph, write_test_data
-from tests.export.networks import every_op
-
-
-def wide_gemm(reduction, weight=65535):
-    """A Graph of one AdderGemmInteger of 16 bits whose sums reach `reduction` · 65535."""
-    w = np.full((1, reduction), weight, np.uint16)
-    node = Node("AdderGemmInteger", "gemm", ("x", "w"), "s", {"output_dtype": TensorProto.INT64})
-    x = integer_tensor("x", (None, reduction), np.uint16, 0, 65535)
-    return Graph("wide", (x,), ("s",), (node,), {"w": w})
+from tests.export.networks import every_op, wide_gemm
 
 
 def adder_constants(model):
