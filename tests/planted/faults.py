@@ -184,12 +184,13 @@ FAULTS = (
     ),
     Fault(
         "real numbers inside a network are read as if they entered it", "adderhw/ops/edges.py",
-        "low, high, planar = out.lowest, out.highest, args[0].planar", "low, high, planar = out.lowest, out.highest, True",
+        "planar = out.lowest, out.highest, args[0].planar", "planar = out.lowest, out.highest, True",
         "tests/test_layouts.py",
     ),
     Fault(
         "a network's images are read as if they had been computed", "adderhw/ops/reshape.py",
-        "shape, planar = out.shape[1:], args[0].planar", "shape, planar = out.shape[1:], False", "tests/test_layouts.py",
+        "shape, planar = out.shape[1:], args[0].planar", "shape, planar = out.shape[1:], False",
+        "tests/test_layouts.py",
     ),
     Fault(
         "no op is asked whether it reads images as they enter", "adderhw/plan.py",
