@@ -10,6 +10,7 @@ from adderhw.data_files import data_root
 from adderhw.errors import DataError
 
 SUFFIXES = (".jpeg", ".jpg", ".png")
+FORMATS = ("JPEG", "PNG")  # whatever a file's name is, Pillow tries no other: some of its decoders start programs
 SPLITS = {"train": "train", "test": "val"}
 SIDE, SHORT_SIDE = 224, 256
 
@@ -87,7 +88,7 @@ def decode(path, box=None, mirrored=False):
     """
     module = _pillow()
     try:
-        with module.open(path) as file:
+        with module.open(path, formats=FORMATS) as file:
             image = file.convert("RGB")
     except (OSError, ValueError, SyntaxError, module.DecompressionBombError) as error:
         raise DataError(f"{path}: found no readable image ({error}), expected a JPEG or PNG file") from error

@@ -33,6 +33,8 @@ def load_proto(path):
         raise ModelError(f"{path}: found a folder, expected an ONNX file")
     if not path.exists():
         raise ModelError(f"{path}: found no such file, expected an ONNX file")
+    if not path.is_file():
+        raise ModelError(f"{path}: found a device, pipe or socket, expected an ONNX file")
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -103,9 +105,9 @@ def load_external(model, path):
         ) from None
 
 
-def read_graph(path):
-    """The Graph in the ONNX file `path`; raises ModelError (what, where, found, expected)."""
-    model = load_proto(path)
+def read_graph(path, model=None):
+    """The Graph in the ONNX file `path`, or of the ModelProto `model` read from it; raises ModelError."""
+    model = load_proto(path) if model is None else model
     try:
         graph = graph_of(model, Path(path).stem)
         check_functions(model, graph)
@@ -164,15 +166,21 @@ def op_of(node):
     return OPS_BY_ONNX.get(("" if node.domain in ONNX_DOMAINS else node.domain, node.op_type))
 
 
+def name_of(proto):
+    """A NodeProto's name; where it has none, that of its first output, or of its op."""
+    return proto.name or (proto.output[0] if proto.output else proto.op_type)
+
+
 def node_of(proto):
     """The Node of a NodeProto, its attributes by the contract."""
     op = op_of(proto)
-    name = proto.name or (proto.output[0] if proto.output else proto.op_type)
     attributes = {}
     for attribute in proto.attribute:
         value = helper.get_attribute_value(attribute)
         attributes[attribute.name] = value.decode() if isinstance(value, bytes) else value
-    node = Node(op.name, name, tuple(proto.input), proto.output[0] if len(proto.output) == 1 else "", attributes)
+    node = Node(
+        op.name, name_of(proto), tuple(proto.input), proto.output[0] if len(proto.output) == 1 else "", attributes
+    )
     if not node.output:
         node.fail(f"{len(proto.output)} outputs", "one")
     return standard_form(node, proto)

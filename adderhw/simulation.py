@@ -1,6 +1,5 @@
 """The Python API: load an integer model, run it on arrays, simulate it on a data set with tallies and energies."""
 
-import hashlib
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from adderhw.cost.cnn_weights import cnn_weights
 from adderhw.cost.energy import load_table
 from adderhw.cost.operands import operands_of
 from adderhw.errors import AdderHwError, ModelError
+from adderhw.files import file_digest
 from adderhw.foreign.run import Running
 from adderhw.foreign.tally import (
     ForeignModel,
@@ -52,18 +52,23 @@ class Model:
 
 def open_model(path):
     """The Model in the ONNX file `path`, or the ForeignModel where no op in it is this toolkit's."""
-    if not is_foreign(load_proto(path)):
-        return load(path)
+    proto = load_proto(path)
     try:
-        return load(path)
+        return model_in(proto, path)
     except ModelError:
-        return load_foreign(path)
+        if not is_foreign(proto):
+            raise
+        return load_foreign(path, proto)
 
 
 def load(path=SHIPPED_MODEL):
     """The Model in the integer ONNX file `path` (default: the digits network that ships). Raises ModelError."""
-    graph = read_graph(path)
-    return Model(graph, Path(path), hashlib.sha256(Path(path).read_bytes()).hexdigest())
+    return model_in(load_proto(path), path)
+
+
+def model_in(proto, path):
+    """The Model of the ModelProto that the file `path` holds; raises ModelError."""
+    return Model(read_graph(path, proto), Path(path), file_digest(path))
 
 
 def simulate(

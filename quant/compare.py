@@ -1,12 +1,11 @@
 """Compares a float model with its integer model, tensor by tensor, over a stream of images."""
 
-import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from adderhw.errors import AdderHwError, ModelError
+from adderhw.files import file_digest
 from adderhw.fixed import Format
 from adderhw.plan import Plan
 from adderhw.proportions import paired_difference
@@ -155,7 +154,7 @@ def compare(
         if progress:
             progress(stop, len(samples))
     return Comparison(
-        ModelFile(str(float_model), hashlib.sha256(Path(float_model).read_bytes()).hexdigest()),
+        ModelFile(str(float_model), file_digest(float_model)),
         ModelFile(str(integer_model), model.sha256),
         samples.name,
         samples.split,

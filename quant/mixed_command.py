@@ -14,7 +14,7 @@ from rich.console import Console
 
 from adderhw.command_line import progress_bar, run_app
 from adderhw.errors import AdderHwError
-from adderhw.files import check_writable
+from adderhw.files import check_writable, file_digest
 from adderhw.fixed import MAX_BITS, MIN_BITS
 from quant import options
 from quant.settings import Settings
@@ -80,7 +80,7 @@ def command(
     calibration, selected, labels = images_of(graph, calibrate, samples, selection, seed)
     header = {
         "schema": mixed_report.SCHEMA,
-        "model": hashlib.sha256(model.read_bytes()).hexdigest(),
+        "model": file_digest(model),
         "data": calibrate,
         "images": digest(calibration, selected),
         "samples": len(calibration),

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from adderhw.errors import AdderHwError
-from adderhw.files import check_writable, write_error
+from adderhw.files import check_regular, check_writable, write_error
 from adderhw.json_files import parse_json
 
 try:
@@ -26,6 +26,7 @@ class Store:
         self.path = Path(path)
         header = json.loads(json.dumps(header))
         first = json.dumps(header).encode() + b"\n"
+        check_regular(self.path)
         if not self.path.exists():
             check_writable(self.path)
         with self.locked() as file:

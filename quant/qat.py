@@ -1,6 +1,5 @@
 """Quantisation-aware training: post-training quantisation, then the grids and all weights learn on training images."""
 
-import hashlib
 import tempfile
 import time
 from dataclasses import asdict, dataclass, field, replace
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 
 from adderhw.errors import AdderHwError, DataError
+from adderhw.files import file_digest
 from adderhw.graph import Graph
 from adderhw.plan import Plan
 from adderhw.samples import normalisation
@@ -94,7 +94,7 @@ def train(model, recipe, settings=Settings(), *, state=None, root=None, save_min
     progress = progress or Silence()
     graph = read_model(model)
     training, validation = load(graph, recipe, root)
-    identity = {"model": digest(model), "settings": asdict(settings), "recipe": recipe.as_dict()}
+    identity = {"model": file_digest(model), "settings": asdict(settings), "recipe": recipe.as_dict()}
     found = read_state(state, identity) if state else None
     start = found[0] if found else calibrated(graph, training, recipe, settings, progress.calibrated)
     run = begin(model, graph, start, recipe)
@@ -119,11 +119,6 @@ def read_model(path) -> FloatGraph:
         file = Path(folder) / "float.onnx"
         export_module(module, torch.zeros(1, *metadata["input_shape"]), file, metadata=metadata)
         return read_float_graph(file)
-
-
-def digest(path):
-    """The SHA-256 of a file."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def load(graph, recipe, root):

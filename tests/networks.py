@@ -1,5 +1,6 @@
 """Random integer networks, and the oracle that evaluates one on Python integers node by node."""
 
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +30,7 @@ class Size(NamedTuple):
 
 SMALL = Size(4, 5, 3, 3, 3)
 LARGE = Size(40, 12, 24, 5, 9)
+FACTOR_BITS = 8  # that weights of multiply-accumulate layers have at most
 PARTS = ("layer", "layer", "residual", "pool", "channels", "detour", "view")
 
 
@@ -140,12 +142,12 @@ class Builder:
         else:
             w, w_zero, attributes["realisation"] = self.factors(w_shape, self.draw(st.booleans()))
             inputs = [x, w, self.constant(zero), w_zero]
-        attributes["output_dtype"] = self.sum_code(fmt) if wide else TensorProto.INT32
+        attributes["output_dtype"] = self.sum_code(op, fmt, prod(w_shape[1:])) if wide else TensorProto.INT32
         return self.node(op, inputs, attributes, (outputs, *spatial))
 
     def factors(self, shape, signed):
         """(weight, zero point, realisation) of a multiply-accumulate layer; without a multiplier, of few digits."""
-        fmt, realisation = Format(self.number(2, 8), signed), self.draw(st.sampled_from(REALISATIONS))
+        fmt, realisation = Format(self.number(2, FACTOR_BITS), signed), self.draw(st.sampled_from(REALISATIONS))
         zero, values = self.number(fmt.min, fmt.max), self.array(shape, fmt.min, fmt.max, fmt.dtype)
         if realisation != "multiplier":
             most = int(realisation.partition(":")[2] or 1)
@@ -153,15 +155,16 @@ class Builder:
             values = np.take(allowed, values.astype(np.int64) - fmt.min, mode="wrap").astype(fmt.dtype)
         return self.constant(values, fmt), self.constant(np.asarray(zero, fmt.dtype)), realisation
 
-    def sum_code(self, fmt):
-        """INT64 now and then, for it is always wide enough."""
-        return TensorProto.INT64 if self.number(0, 9) == 0 else TensorProto.INT32
+    def sum_code(self, op, fmt, taps):
+        """INT64 where products of so many taps may need it, and now and then, for it is always wide enough."""
+        needed = op in ("ConvInteger", "MatMulInteger") and taps << (fmt.bits + FACTOR_BITS) >= 1 << 31
+        return TensorProto.INT64 if needed or self.number(0, 9) == 0 else TensorProto.INT32
 
     def gemm(self, op, x):
         """A fully connected adder or integer layer."""
         (inputs,) = self.shapes[x]
         fmt, outputs = self.ranges[x], self.number(1, 5)
-        attributes = {"output_dtype": self.sum_code(fmt)}
+        attributes = {"output_dtype": self.sum_code(op, fmt, inputs)}
         if op == "AdderGemmInteger":
             w = self.constant(self.array((outputs, inputs), fmt.min, fmt.max, fmt.dtype), fmt)
             return self.node(op, [x, w], {**attributes, "transB": 1}, (outputs,))

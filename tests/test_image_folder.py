@@ -11,7 +11,7 @@ from adderhw import datasets, image_folder
 from adderhw.errors import DataError
 from adderhw.samples import Samples, batches, open_samples
 
-pillow = pytest.importorskip("PIL.Image")
+pillow = pytest.importorskip("PIL.Image", reason="Pillow writes the images")
 
 
 def write_folder(root, counts, size=(320, 256)):
@@ -130,3 +130,14 @@ def test_a_damaged_image_ends_the_batches_with_its_name(tmp_path):
     samples = Samples("imagenet", "test", image_folder.Images(paths), None)
     with pytest.raises(DataError, match=re.escape(f"{paths[2]}: found no readable image")):
         list(batches(samples, 1))
+
+
+def test_an_image_file_is_decoded_as_jpeg_or_png_alone(tmp_path):
+    pixels = pillow.new("RGB", (300, 300), (10, 20, 30))
+    for kind in ("JPEG", "PNG"):
+        pixels.save(tmp_path / f"{kind}.jpeg", kind)
+        assert image_folder.decode(tmp_path / f"{kind}.jpeg").shape == (3, 224, 224)
+    for kind in ("GIF", "BMP", "TIFF", "PPM", "EPS"):
+        pixels.save(tmp_path / f"{kind}.jpeg", kind)
+        with pytest.raises(DataError, match="found no readable image"):
+            image_folder.decode(tmp_path / f"{kind}.jpeg")

@@ -11,6 +11,7 @@ import adderhw
 from adderhw import cli, datasets
 from adderhw.graph import Graph
 from adderhw.ops.base import Node
+from adderhw.ort_check import OrtCheck
 from adderhw.simulation import Model
 from adderhw.tensor import integer_tensor
 from tests import models, naive
@@ -108,7 +109,7 @@ def test_bad_indices_are_one_line(monkeypatch, capsys, tmp_path, tiny, arrays, m
     assert message in err
 
 
-def test_the_check_finds_a_model_whose_functions_differ(monkeypatch, capsys, tmp_path):
+def test_a_model_whose_functions_differ_is_refused_before_any_image(monkeypatch, capsys, tmp_path):
     model = models.digits_model()
     body = next(f for f in model.functions if f.name == "AdderConvInteger")
     scan = next(node for node in body.node if node.op_type == "Scan")
@@ -117,8 +118,23 @@ def test_the_check_finds_a_model_whose_functions_differ(monkeypatch, capsys, tmp
     absolute.op_type = "Neg"
     path = models.save(model, tmp_path / "wrong.onnx")
     code, _, err = call(monkeypatch, capsys, path, "--limit", "2", "--check", "ort")
+    assert code == 2
+    assert "(AdderConvInteger): found a function in the file that computes " in err
+
+
+def test_the_check_finds_an_integer_that_onnxruntime_does_not_compute(monkeypatch, capsys, tmp_path):
+    path = models.save(models.digits_model(), tmp_path / "model.onnx")
+    compare = OrtCheck.compare
+
+    def compare_with_a_fault(self, inputs, tensors):
+        sums = tensors["sums"].copy()
+        sums[1, 0, 0, 0] += 1
+        compare(self, inputs, {**tensors, "sums": sums})
+
+    monkeypatch.setattr(OrtCheck, "compare", compare_with_a_fault)
+    code, _, err = call(monkeypatch, capsys, path, "--limit", "2", "--check", "ort")
     assert code == 1
-    assert "check failed: tensor 'sums' at [0, 0, 0, 0]" in err
+    assert "check failed: tensor 'sums' at [1, 0, 0, 0]" in err
 
 
 def test_a_trace_holds_every_tensor_and_an_index_that_maps_back(tmp_path, tiny):

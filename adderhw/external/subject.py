@@ -37,7 +37,7 @@ def subject_of(path):
 def static_model(proto):
     """The model at batch 1 with its shapes, and a name for every node."""
     model = inlined(proto)
-    set_batch(model.graph)
+    set_batch(model.graph, {tensor.name for tensor in model.graph.initializer})
     model.graph.ClearField("value_info")
     for value in model.graph.output:
         value.type.tensor_type.ClearField("shape")

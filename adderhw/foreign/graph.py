@@ -10,13 +10,13 @@ import onnx.inliner
 from onnx import TensorProto, helper, numpy_helper
 
 from adderhw.errors import ModelError
+from adderhw.foreign.folding import Folding, sizes_of
 from adderhw.foreign.proxies import proxy
-from adderhw.onnx_reader import ONNX_DOMAINS, array_of
+from adderhw.onnx_reader import ONNX_DOMAINS, array_of, name_of
 from adderhw.ops.base import DOMAIN
 
 MICROSOFT = "com.microsoft"
-NEVER_FOLDED = ("QuantizeLinear", "DequantizeLinear")
-RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial")
+MOST_STATED = 1024  # elements of a constant whose values shape inference is told; of larger ones, their shape
 
 
 class ForeignNode(NamedTuple):
@@ -58,22 +58,21 @@ class ForeignGraph:
 
 def foreign_graph(proto, name):
     """The ForeignGraph of a ModelProto; raises ModelError where a size stays unknown, naming the input or node."""
-    model = inlined(proto)
-    set_batch(model.graph)
+    constants = {tensor.name: array_of(tensor, empty=True) for tensor in proto.graph.initializer}
+    model = inlined(without_weights(proto, constants))
+    set_batch(model.graph, constants)
     if not model.graph.output:
         raise ModelError("model: found no outputs, expected one at least")
-    constants = {tensor.name: array_of(tensor, empty=True) for tensor in model.graph.initializer}
     check_attributes(model)
     model.graph.ClearField("value_info")
     for value in model.graph.output:
         value.type.tensor_type.ClearField("shape")
     nodes = [plain_node(raw) for raw in model.graph.node]
-    known = {}
-    while True:
+    folding, known, folded = Folding(model, constants), {}, True
+    folding.fold(constants, known)
+    while folded:
         known = inferred(model, constants)
-        folded = fold(model, constants, known)
-        if not folded:
-            break
+        folded = folding.fold(constants, known)
     nodes = tuple(node for node in nodes if not set(node.outputs) <= constants.keys())
     check_order(nodes, {*constants, *(value.name for value in model.graph.input)})
     shapes, dtypes = checked_types(nodes, known, constants)
@@ -96,6 +95,42 @@ def check_order(nodes, known):
         if missing:
             node.fail(f"input {missing[0]!r}, which no node before it computes", "nodes in topological order")
         known.update(node.outputs)
+
+
+def without_weights(proto, constants):
+    """A copy of the model in which initializers of more than MOST_STATED elements are inputs, known by their shape."""
+    model = onnx.ModelProto()
+    for field, value in proto.ListFields():
+        if field.name != "graph":
+            merge(model, field, value)
+    for field, value in proto.graph.ListFields():
+        if field.name != "initializer":
+            merge(model.graph, field, value)
+    model.graph.initializer.extend(
+        tensor for tensor in proto.graph.initializer if constants[tensor.name].size <= MOST_STATED
+    )
+    add_large(model.graph, constants)
+    return model
+
+
+def merge(message, field, value):
+    """Adds a field's value to a protobuf message."""
+    if field.is_repeated:
+        getattr(message, field.name).extend(value)
+    elif field.type == field.TYPE_MESSAGE:
+        getattr(message, field.name).CopyFrom(value)
+    else:
+        setattr(message, field.name, value)
+
+
+def add_large(graph, constants):
+    """Adds an input of the shape of each large constant that the graph does not have among its inputs."""
+    present = {value.name for value in graph.input}
+    graph.input.extend(
+        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+        for name, array in constants.items()
+        if array.size > MOST_STATED and name not in present
+    )
 
 
 def inlined(proto):
@@ -140,9 +175,8 @@ def check_attributes(model):
             raise ModelError(f"{where}: found {found} in attribute {attribute.name!r}, expected {expected}")
 
 
-def set_batch(graph):
+def set_batch(graph, constants):
     """Makes every input's batch axis 1; raises ModelError for another fixed batch or another size that is open."""
-    constants = {tensor.name for tensor in graph.initializer}
     for value in graph.input:
         if value.name in constants:
             continue
@@ -159,11 +193,6 @@ def set_batch(graph):
             raise ModelError(f"{where}: found a fixed batch of {sizes[0]}, expected 1 or a dynamic one")
         if not all(isinstance(size, int) and size > 0 for size in sizes[1:]):
             raise ModelError(f"{where}: found shape {sizes}, expected sizes above 0 after the batch axis")
-
-
-def name_of(raw):
-    """A NodeProto's name; where it has none, that of its first output, or of its op."""
-    return raw.name or (raw.output[0] if raw.output else raw.op_type)
 
 
 def plain_node(raw):
@@ -191,8 +220,11 @@ def inferred(model, constants):
     shadow.graph.node.extend(proxy(node) for node in model.graph.node if not set(node.output) <= constants.keys())
     present = {tensor.name for tensor in shadow.graph.initializer}
     shadow.graph.initializer.extend(
-        numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items() if name not in present
+        numpy_helper.from_array(np.asarray(array), name)
+        for name, array in constants.items()
+        if name not in present and array.size <= MOST_STATED
     )
+    add_large(shadow.graph, constants)
     try:
         result = onnx.shape_inference.infer_shapes(shadow, data_prop=True)
     except onnx.shape_inference.InferenceError as error:
@@ -200,51 +232,6 @@ def inferred(model, constants):
         raise ModelError(f"model: found shapes that do not fit ({reason}), expected a valid model") from None
     values = (*result.graph.input, *result.graph.value_info, *result.graph.output)
     return {value.name: value.type.tensor_type for value in values}
-
-
-def fold(model, constants, known):
-    """Computes every node that depends on no input of the network, or only on known shapes; whether there were any."""
-    folded = False
-    for raw in model.graph.node:
-        if raw.op_type in (*NEVER_FOLDED, *RANDOM) or not raw.output or set(raw.output) <= constants.keys():
-            continue
-        if raw.op_type in ("Shape", "Size"):
-            sizes = sizes_of(known.get(raw.input[0]), constants.get(raw.input[0]))
-            feeds = None if sizes is None else {raw.input[0]: np.broadcast_to(np.float32(0), sizes)}
-        else:
-            feeds = {name: constants.get(name) for name in raw.input if name}
-        if feeds is None or any(array is None for array in feeds.values()) or raw.domain not in ONNX_DOMAINS:
-            continue
-        constants.update(zip(raw.output, evaluate(model, raw, feeds), strict=True))
-        folded = True
-    return folded
-
-
-def evaluate(model, raw, feeds):
-    """The outputs of one node on arrays, by ONNX's reference implementation."""
-    from onnx.reference import ReferenceEvaluator  # 0.1 s of import that only constants need
-
-    inputs = [
-        helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape) for n, a in feeds.items()
-    ]
-    outputs = [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in raw.output]
-    graph = helper.make_graph([raw], "constant", inputs, outputs)
-    single = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
-    try:
-        return [np.asarray(array) for array in ReferenceEvaluator(single).run(None, feeds)]
-    except Exception as error:  # each op of the reference implementation raises what it likes
-        where = f"node {name_of(raw)!r} ({raw.op_type})"
-        raise ModelError(f"{where}: found constants it cannot compute with ({error}), expected a valid model") from None
-
-
-def sizes_of(kind, array):
-    """The sizes of a tensor, or None where one is unknown."""
-    if array is not None:
-        return array.shape
-    if kind is None or not kind.HasField("shape"):
-        return None
-    sizes = tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim)
-    return None if None in sizes else sizes
 
 
 def checked_types(nodes, known, constants):

@@ -1,11 +1,11 @@
 """The document of a network of other tools, or of a topology with other arithmetic than the file's."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from adderhw.cost.operands import operands_of
 from adderhw.errors import AdderHwError
+from adderhw.files import file_digest
 from adderhw.foreign.exact import exact_network
 from adderhw.foreign.graph import ForeignGraph, foreign_graph
 from adderhw.foreign.integers import InexactError
@@ -39,14 +39,14 @@ def is_foreign(proto):
     return not any(node.domain == DOMAIN for node in proto.graph.node)
 
 
-def load_foreign(path):
-    """The ForeignModel in the ONNX file `path`; raises ModelError, naming the file."""
+def load_foreign(path, proto=None):
+    """The ForeignModel in the ONNX file `path`, or of its ModelProto; raises ModelError, naming the file."""
     try:
-        graph = foreign_graph(load_proto(path), Path(path).stem)
+        graph = foreign_graph(load_proto(path) if proto is None else proto, Path(path).stem)
     except AdderHwError as error:
         where = "" if str(error).startswith(str(path)) else f"{path}: "
         raise type(error)(f"{where}{error}") from None
-    return ForeignModel(graph, Path(path), hashlib.sha256(Path(path).read_bytes()).hexdigest())
+    return ForeignModel(graph, Path(path), file_digest(path))
 
 
 def check_as(name, bits):

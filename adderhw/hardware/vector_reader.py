@@ -1,11 +1,11 @@
 """Reads golden vectors: the manifest, each file against its SHA-256, and each .npy against its .hex."""
 
-import hashlib
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from adderhw.errors import AdderHwError
+from adderhw.files import file_digest
 from adderhw.hardware.vector_files import MANIFEST, ORDER, SCHEMA
 from adderhw.json_files import misfit, read_json
 
@@ -71,7 +71,7 @@ def check_entry(manifest, entry):
 def check_file(path, sha256):
     """Raises AdderHwError unless the file's bytes have that SHA-256."""
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        found = file_digest(path)
     except OSError as error:
         raise AdderHwError(f"{path}: found {error.strerror}, expected a file of the manifest") from None
     if found != sha256:
