@@ -1,0 +1,76 @@
+"""What is known of a network's tensors while its nodes are turned into steps, and what all handlers ask for."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from adderhw.foreign.integers import InexactError, Scaled
+from adderhw.onnx_reader import ONNX_DOMAINS
+
+UNSTATED = "is computed in floating point, whose order of operations ONNX leaves open"
+
+
+class Step(NamedTuple):
+    """One tensor that is computed: its name and what gives it, arrays by name → array."""
+
+    output: str
+    run: Callable
+
+
+class View(NamedTuple):
+    """A float tensor that stands for a quantised one: name, scale and zero point of that."""
+
+    name: str
+    grid: Scaled
+
+
+class Builder:
+    """Steps so far. views: floats that stand for quantised tensors. pending: sums that wait for a scale."""
+
+    def __init__(self, graph, threads):
+        self.graph, self.threads = graph, threads
+        self.views, self.pending, self.steps = {}, {}, []
+        self.known = set(graph.inputs)
+        self.opsets = {
+            "" if entry.domain in ONNX_DOMAINS else entry.domain: entry.version for entry in graph.proto.opset_import
+        }
+
+    def opset(self, domain):
+        """The version of a domain that the model states; 1 for one that it does not."""
+        return self.opsets.get(domain, 1)
+
+    def refuse(self, node, why):
+        """Raises InexactError for a node that is not determined."""
+        raise InexactError(f"node {node.name!r} ({node.op}) {why}")
+
+    def refusal(self, node):
+        """`refuse` for this node, as a function of the reason."""
+        return lambda why: self.refuse(node, why)
+
+    def step(self, output, run):
+        """Adds a tensor that is computed."""
+        self.steps.append(Step(output, run))
+        self.known.add(output)
+
+    def constant(self, node, name):
+        """The array of a constant."""
+        if name not in self.graph.constants:
+            self.refuse(node, f"has {name!r} computed by the network, which is not determined here")
+        return self.graph.constants[name]
+
+    def optional(self, node, position):
+        """The array of a constant input, None where it is left out."""
+        name = node.inputs[position] if len(node.inputs) > position else ""
+        return self.constant(node, name) if name else None
+
+    def grid(self, node, position, dtype=None):
+        """The grid of a scale at the input `position` and the zero point behind it; dtype: of codes without one."""
+        scale = self.constant(node, node.inputs[position])
+        return Scaled.of(scale, self.optional(node, position + 1), dtype or np.uint8, self.refusal(node))
+
+    def view(self, node, name):
+        """The View that a float tensor is."""
+        if name not in self.views:
+            self.refuse(node, f"reads {name!r}, which is not quantised")
+        return self.views[name]

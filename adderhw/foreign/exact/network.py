@@ -1,0 +1,54 @@
+"""A network whose tensors are determined: made of a ForeignGraph node by node, and run on arrays."""
+
+from typing import NamedTuple
+
+from adderhw.foreign.exact.builder import UNSTATED, Builder, Step
+from adderhw.foreign.exact.registry import RULES
+from adderhw.foreign.integers import InexactError
+from adderhw.tensor import Tensor
+
+CODES = " (codes)"  # behind the name of a float tensor: the codes that it stands for
+
+
+class ExactNetwork(NamedTuple):
+    """A network whose tensors are determined. inputs: of the shape that data sets are opened for."""
+
+    name: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[str, ...]
+    steps: tuple[Step, ...]
+    metadata: dict
+
+    def run(self, arrays):
+        """Every computed tensor, name → array with the batch first, for input arrays (N, …)."""
+        tensors = dict(arrays)
+        for step in self.steps:
+            tensors[step.output] = step.run(tensors)
+        return {step.output: tensors[step.output] for step in self.steps}
+
+
+def exact_network(graph, threads):
+    """The ExactNetwork of a ForeignGraph; raises InexactError, naming the first node that is not determined."""
+    builder = Builder(graph, threads)
+    for node in graph.nodes:
+        rule = RULES.get((node.domain, node.op))
+        if rule is None:
+            builder.refuse(node, UNSTATED)
+        rule.check(node, builder)
+        rule.handler(builder, node)
+    return _network(builder)
+
+
+def checked_tensors(network):
+    """The computed tensors that the file itself names, which a second implementation can be asked for."""
+    return [step.output for step in network.steps if not step.output.endswith(CODES)]
+
+
+def _network(builder):
+    graph = builder.graph
+    missing = [name for name in graph.outputs if name not in builder.known]
+    if missing:
+        raise InexactError(f"output {missing[0]!r} {UNSTATED}")
+    inputs = tuple(Tensor(name, (None, *graph.shapes[name][1:]), graph.dtypes[name]) for name in graph.inputs)
+    metadata = {entry.key: entry.value for entry in graph.proto.metadata_props}
+    return ExactNetwork(graph.name, inputs, graph.outputs, tuple(builder.steps), metadata)
