@@ -5,8 +5,9 @@ import numpy as np
 from adderhw.cost.baselines import ceil_log2
 from adderhw.cost.events import Tally
 from adderhw.errors import CostError
+from adderhw.fixed import bits_for
 from adderhw.foreign.calls import Counted, given, grid_at, rescaled_code
-from adderhw.foreign.values import FLOAT, SCALED, SUM, Value, arithmetic, as_float, each, scaled
+from adderhw.foreign.values import CODE, FLOAT, SCALED, SUM, Value, arithmetic, as_float, each, scaled
 
 
 def qlinear_add(call):
@@ -79,12 +80,18 @@ def magnitude(call):
 
 
 def clip(call):
-    """A comparison a bound of a float; an integer's clip is part of the one behind it."""
+    """A comparison a bound of a float; an integer's clip is part of the one behind it, and narrows codes."""
     x, bounds = (
         call.inputs[0],
         sum(given(call, i) for i in (1, 2)) or sum(k in call.node.attributes for k in ("min", "max")),
     )
-    return Counted(x, each(x, *[("cmp", x.bits)] * bounds) if x.kind == FLOAT else Tally())
+    if x.kind == FLOAT:
+        return Counted(x, each(x, *[("cmp", x.bits)] * bounds))
+    ends = [call.arrays.get(i) for i in (1, 2)]
+    if x.kind != CODE or any(end is None for end in ends):
+        return Counted(x, Tally())
+    low, high = (int(np.asarray(end).reshape(())) for end in ends)
+    return Counted(x._replace(bits=min(x.bits, bits_for(low, max(low, high))[0])), Tally())
 
 
 def leaky(call):

@@ -20,7 +20,10 @@ MOST_STATED = 1024  # elements of a constant whose values shape inference is tol
 
 
 class ForeignNode(NamedTuple):
-    """One node: op (without domain), domain ('' for ONNX's own), name, tensor names ('' = left out), attributes."""
+    """One node: op (without domain), domain ('' for ONNX's own), name, tensor names ('' = left out), attributes.
+
+    proto: the NodeProto that it was read from.
+    """
 
     op: str
     domain: str
@@ -28,6 +31,7 @@ class ForeignNode(NamedTuple):
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, Any]
+    proto: onnx.NodeProto
 
     def fail(self, found, expected, error=ModelError):
         """Raises the error that names this node."""
@@ -203,7 +207,7 @@ def plain_node(raw):
         value = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
         attributes[attribute.name] = tuple(value) if isinstance(value, (list, tuple)) else value
     domain = "" if raw.domain in ONNX_DOMAINS else raw.domain
-    node = ForeignNode(raw.op_type, domain, name_of(raw), tuple(raw.input), tuple(raw.output), attributes)
+    node = ForeignNode(raw.op_type, domain, name_of(raw), tuple(raw.input), tuple(raw.output), attributes, raw)
     if not node.outputs or not node.outputs[0]:
         node.fail("no first output", "one")
     return node

@@ -6,49 +6,65 @@ from typing import NamedTuple
 import numpy as np
 
 from adderhw.errors import ModelError
+from adderhw.foreign.taps import stated_pads
 from adderhw.graph import Graph
 from adderhw.kernels import max_pool
+from adderhw.layouts import channels_first, channels_last
 from adderhw.ops.base import Node
 from adderhw.plan import Plan
 from adderhw.tensor import integer_tensor
 
 EXACT_FLOAT32 = 1 << 24
+CODE_TYPES = {
+    f"{sign}int{bits}": (
+        np.dtype(f"{sign}int{max(bits, 8)}"), 0 if sign else -(1 << bits - 1), (1 << (bits if sign else bits - 1)) - 1,
+    )
+    for bits in (2, 4, 8, 16, 32) for sign in ("u", "") if (bits, sign) != (32, "u")
+}  # fmt: skip
+"""dtype as ONNX names it → how its codes are held here, the least and the largest one."""
 
 
 class InexactError(ModelError):
     """A network whose integers are not determined; the message says where and why."""
 
 
+def held(codes):
+    """Codes in a dtype of NumPy's own: those of 2 and 4 bits in 8."""
+    codes = np.asarray(codes)
+    return codes.astype(CODE_TYPES[str(codes.dtype)][0], copy=False)
+
+
 class Scaled(NamedTuple):
-    """A grid: real = scale · (code − zero_point). scale: float32, () or one an output channel. dtype: of the codes."""
+    """A grid: real = scale · (code − zero_point).
+
+    scale: float32, () or one for each index along `axis`. dtype: of the codes as they are held here. low, high: the
+    least and the largest code.
+    """
 
     scale: np.ndarray
     zero_point: int
     dtype: np.dtype
+    low: int
+    high: int
+    axis: int = 0
 
     @classmethod
-    def of(cls, scale, zero, dtype, refuse):
+    def of(cls, scale, zero, dtype, refuse, axis=0):
         """The grid of a scale and a zero point as the file states them; `refuse` says why it cannot be taken."""
         scale = np.asarray(scale)
         if scale.dtype != np.float32 or not (np.isfinite(scale).all() and (scale > 0).all()):
             refuse(f"has a scale of {scale.dtype}, which is no finite float32 above 0")
-        zeros = np.unique(np.zeros(1, dtype) if zero is None else zero)
+        kind = np.dtype(dtype) if zero is None else np.asarray(zero).dtype
+        if str(kind) not in CODE_TYPES:
+            refuse(f"has codes of {kind}, which are not simulated here")
+        if scale.ndim > 1:
+            refuse(f"has scales of shape {list(scale.shape)}, for blocks, which are not simulated here")
+        zeros = np.unique(np.zeros(1, np.int64) if zero is None else held(zero))
         if len(zeros) != 1:
             refuse("has a zero point for each channel, which is not simulated here")
-        kind = np.dtype(dtype) if zero is None else np.asarray(zero).dtype
-        if kind not in (np.uint8, np.int8, np.int32):
-            refuse(f"has codes of {kind}, which are not simulated here")
-        return cls(scale.reshape(()) if scale.size == 1 else scale.reshape(-1), int(zeros[0]), kind)
-
-    @property
-    def low(self):
-        """The least code."""
-        return int(np.iinfo(self.dtype).min)
-
-    @property
-    def high(self):
-        """The largest code."""
-        return int(np.iinfo(self.dtype).max)
+        container, low, high = CODE_TYPES[str(kind)]
+        scale = scale.reshape(()) if scale.size == 1 else scale.reshape(-1)
+        return cls(scale, int(zeros[0]), container, low, high, axis)
 
     def single(self, refuse):
         """Refuses a grid of more than one scale."""
@@ -57,16 +73,18 @@ class Scaled(NamedTuple):
 
     def same(self, other):
         """Whether both grids are one."""
-        mine, theirs = (grid.scale.tobytes() + bytes([grid.zero_point & 255]) for grid in (self, other))
-        return mine == theirs and self.dtype == other.dtype
+        same = self.zero_point == other.zero_point and self.dtype == other.dtype and self.scale.ndim == other.scale.ndim
+        return same and (self.low, self.high) == (other.low, other.high) and np.array_equal(self.scale, other.scale)
 
     def quantised(self, x):
         """Codes of float32 values: x / scale rounded half to even, plus zero point, clipped (ONNX QuantizeLinear)."""
-        return self.clipped(np.rint(x / self.scale) + np.float32(self.zero_point))
+        with np.errstate(over="ignore"):  # a quotient beyond float32 is infinite, and clipped
+            return self.clipped(np.rint(x / self.scale) + np.float32(self.zero_point))
 
     def real(self, codes):
         """float32 (code − zero_point) · scale (ONNX DequantizeLinear)."""
-        return (codes.astype(np.int32) - self.zero_point).astype(np.float32) * self.scale
+        with np.errstate(over="ignore"):
+            return (codes.astype(np.int32) - self.zero_point).astype(np.float32) * self.scale
 
     def clipped(self, values):
         """Whole float32 numbers as codes."""
@@ -87,29 +105,31 @@ class Sums(NamedTuple):
     def pooled(node, x):
         """The largest code of each window; padding is left out."""
         kernel = tuple(int(k) for k in node.attributes["kernel_shape"])
-        strides = tuple(node.attributes.get("strides", (1, 1)))
-        pads = tuple(node.attributes.get("pads", (0, 0, 0, 0)))
-        image = np.ascontiguousarray(np.moveaxis(x, 1, -1))
-        sizes = [(image.shape[1 + d] + pads[d] + pads[2 + d] - kernel[d]) // strides[d] + 1 for d in (0, 1)]
-        out = np.empty((len(x), *sizes, x.shape[1]), x.dtype)
-        max_pool(image, kernel, strides, pads, out=out)
-        return np.ascontiguousarray(np.moveaxis(out, -1, 1))
+        strides, dilations = (tuple(node.attributes.get(key, (1, 1))) for key in ("strides", "dilations"))
+        pads = stated_pads(node, kernel, x.shape[2:], strides, dilations)
+        out = max_pool(np.ascontiguousarray(channels_last(x)), kernel, strides, pads, dilations)
+        return np.ascontiguousarray(channels_first(out))
 
     @staticmethod
-    def added(a, b, refuse):
-        """The sum of two quantised tensors; exact in any order where both scales are the output's times 2^k."""
-        for view in (a, b):
-            view.grid.single(refuse)
+    def added(a, b, codes_a, codes_b, refuse):
+        """The sum of two tensors on grids a and b; exact in any order where both scales are the output's times 2^k.
+
+        codes_a, codes_b: tensors → the codes of each.
+        """
+        for grid in (a, b):
+            grid.single(refuse)
 
         def rescale(values, grid):
-            left, right = (np.float32(view.grid.scale) / np.float32(grid.scale) for view in (a, b))
+            left, right = (np.float32(part.scale) / np.float32(grid.scale) for part in (a, b))
             total = values[0] * left.astype(np.float64) + values[1] * right.astype(np.float64)
             return grid.clipped(np.rint(total) + grid.zero_point)
 
         def run(tensors):
-            return tuple(tensors[v.name].astype(np.float64) - v.grid.zero_point for v in (a, b))
+            return tuple(
+                codes(tensors).astype(np.float64) - part.zero_point for codes, part in ((codes_a, a), (codes_b, b))
+            )
 
-        return AddedSums(run, rescale, a.grid, b.grid, refuse)
+        return AddedSums(run, rescale, a, b, refuse)
 
 
 class AddedSums(NamedTuple):
@@ -135,22 +155,30 @@ class AddedSums(NamedTuple):
 
 def window_sums(node, name, x, weight, w, bias, shape, threads, refuse):
     """Sums of a convolution (x_name codes of `shape`, weight codes (O, C/group, kh, kw)); bias int32 (O,) or None."""
-    if weight.ndim != 4 or node.attributes.get("auto_pad", "NOTSET") != "NOTSET":
-        refuse("is no 2-D convolution with stated pads")
+    if weight.ndim != 4:
+        refuse("is no 2-D convolution")
+    if w.scale.ndim and w.axis != 0:
+        refuse(f"has weights with a scale for each index of axis {w.axis}, not for each output channel (axis 0)")
+    strides, dilations = (tuple(node.attributes.get(key, (1, 1))) for key in ("strides", "dilations"))
     attributes = {
         "kernel_shape": weight.shape[2:],
-        "strides": node.attributes.get("strides", (1, 1)),
-        "pads": node.attributes.get("pads", (0, 0, 0, 0)),
-        "dilations": node.attributes.get("dilations", (1, 1)),
+        "strides": strides,
+        "pads": stated_pads(node, weight.shape[2:], shape[2:], strides, dilations),
+        "dilations": dilations,
         "group": node.attributes.get("group", 1),
     }
     return _sums("ConvInteger", node, name, x, weight, w, bias, shape, attributes, threads, refuse)
 
 
-def linear_sums(node, name, x, weight, w, bias, shape, threads, refuse):
-    """Sums of a linear layer (x_name codes (N, K), weight codes (O, K)); bias int32 (O,) or None."""
+def linear_sums(node, name, x, weight, w, bias, shape, threads, refuse, output_axis):
+    """Sums of a linear layer (x_name codes (N, K), weight codes (O, K)); bias int32 (O,) or None.
+
+    output_axis: which axis of the weight in the file is O.
+    """
     if weight.ndim != 2 or len(shape) != 2:
         refuse("is no product of (N, K) and a constant (K, O)")
+    if w.scale.ndim and w.axis != output_axis:
+        refuse(f"has weights with a scale for each index of axis {w.axis}, not for each output (axis {output_axis})")
     return _sums("MatMulInteger", node, name, x, np.ascontiguousarray(weight.T), w, bias, shape, {}, threads, refuse)
 
 
@@ -159,6 +187,8 @@ def _sums(op, node, name, x, weight, w, bias, shape, attributes, threads, refuse
     if x.dtype.itemsize > 1 or weight.dtype.itemsize > 1:
         refuse("has operands of more than 8 bits, which are not simulated here")
     parameters = {"w": weight, "xz": np.asarray(x.zero_point, x.dtype), "wz": np.asarray(w.zero_point, weight.dtype)}
+    if bias is not None and np.asarray(bias).size != (weight.shape[0] if op == "ConvInteger" else weight.shape[1]):
+        refuse(f"has a bias of shape {list(np.shape(bias))}, not one number an output channel")
     image = integer_tensor("x", (None, *shape[1:]), x.dtype, x.low, x.high)
     layer = Node(op, node.name, ("x", "w", "xz", "wz"), "s", attributes)
     plan = Plan(Graph(node.name, (image,), ("s",), (layer,), parameters), threads=threads)

@@ -59,7 +59,7 @@ def _geometry(node, x, w):
     kernel, image = w.shape[2:], x.shape[2:]
     axes = len(kernel)
     strides, dilations = (tuple(node.attributes.get(key, (1,) * axes)) for key in ("strides", "dilations"))
-    pads = _pads(node, kernel, image, strides, dilations)
+    pads = stated_pads(node, kernel, image, strides, dilations)
     if axes == 1:
         kernel, image, strides, dilations = (1, *kernel), (1, *image), (1, *strides), (1, *dilations)
         pads = (0, pads[0], 0, pads[1])
@@ -68,7 +68,7 @@ def _geometry(node, x, w):
     return _operands((x.shape[1], *image), shape, x, strides=strides, pads=pads, dilations=dilations, groups=group)
 
 
-def _pads(node, kernel, image, strides, dilations):
+def stated_pads(node, kernel, image, strides, dilations):
     """The pads as numbers, also where the node says SAME_UPPER, SAME_LOWER or VALID."""
     how = node.attributes.get("auto_pad", "NOTSET")
     if how in ("NOTSET", ""):

@@ -7,7 +7,9 @@ from onnx import TensorProto, helper, numpy_helper
 RNG = np.random.default_rng(5)
 
 
-def model_of(nodes, inputs, outputs, constants, *, opset=17, dtype=TensorProto.FLOAT, out_dtype=TensorProto.FLOAT):
+def model_of(
+    nodes, inputs, outputs, constants, *, opset=17, dtype=TensorProto.FLOAT, out_dtype=TensorProto.FLOAT, ir=8
+):  # fmt: skip
     """A ModelProto; inputs, outputs: {name: sizes}; constants: {name: array}; onnxruntime's own domain is imported."""
     graph = helper.make_graph(
         nodes,
@@ -17,7 +19,7 @@ def model_of(nodes, inputs, outputs, constants, *, opset=17, dtype=TensorProto.F
         [numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()],
     )
     opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    return helper.make_model(graph, opset_imports=opsets, ir_version=ir)
 
 
 def one_op(op, shape, *, constants=None, outputs=1, domain="", **attributes):

@@ -8,13 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
+from onnx.reference import ReferenceEvaluator
 
 from adderhw.foreign.exact import checked_tensors, exact_network
 from adderhw.foreign.graph import foreign_graph
 from adderhw.foreign.integers import InexactError
+from adderhw.foreign.network import count_network
 from adderhw.onnx_reader import load_proto
 from adderhw.ort_check import OrtCheck
 from tests.foreign.models import float_cnn, model_of, plain_cnn, quantised
+from tests.foreign.random_networks import Maker, judged
 
 CODES = {np.uint8: TensorProto.UINT8, np.int8: TensorProto.INT8}
 
@@ -148,10 +151,10 @@ def test_what_is_not_determined_says_where_and_why(proto, words):
 
 def test_a_relu_that_the_clip_does_not_imply_is_not_determined(tmp_path):
     proto = load_proto(quantised(plain_cnn(), tmp_path, "QDQ"))
-    relu = helper.make_node("Relu", ["x_DequantizeLinear_Output"], ["r"], "relu")
+    relu = helper.make_node("Relu", ["x"], ["r"], "relu")
     assert isinstance(proto, onnx.ModelProto)
     proto.graph.node.append(relu)
-    with pytest.raises(InexactError, match=r"node 'relu' \(Relu\)"):
+    with pytest.raises(InexactError, match=r"node 'relu' \(Relu\) is computed in floating point"):
         exact_network(foreign_graph(proto, "m"), 1)
 
 
@@ -187,6 +190,7 @@ PRODUCT = {"w": np.int8([[3, 0], [-2, 9]]), "x_shape": (2,)}
     [
         wrapped("Conv"),
         wrapped("Conv", x_grid=("xs", "")),
+        wrapped("Conv", auto_pad="SAME_UPPER", w=np.ones((1, 2, 3, 2), np.int8), strides=[2, 3]),
         wrapped("Conv", bias=np.int32([50]), relu=True),
         wrapped("Gemm", **PRODUCT),
         wrapped("Gemm", **PRODUCT, bias=np.int32([50, -50]), transB=1),
@@ -221,8 +225,12 @@ def test_layers_between_quantisers_equal_onnxruntime(proto):
             wrapped("Conv", ws=np.float32([1, 2]), wz=np.int8([1, 2]), w=np.int8(np.ones((2, 2, 1, 1)))),
             "'weights' (DequantizeLinear) has a zero point for each channel, which is not simulated here",
         ),
-        (wrapped("Conv", auto_pad="SAME_UPPER"), "'layer' (Conv) is no 2-D convolution with stated pads"),
-        (wrapped("Conv", x_shape=(2, 4), w=np.int8([[[3], [1]]])), "'layer' (Conv) is no 2-D convolution with stated"),
+        (wrapped("Conv", x_shape=(2, 4), w=np.int8([[[3], [1]]])), "'layer' (Conv) is no 2-D convolution"),
+        (
+            wrapped("Conv", ws=np.float32([1, 2]), wz=np.int8([0, 0]), w=np.int8(np.ones((2, 2, 1, 1)))),
+            "'layer' (Conv) has weights with a scale for each index of axis 1, not for each output channel (axis 0)",
+        ),
+        (wrapped("Conv", unknown=3), "'layer' (Conv) has attribute unknown = 3, which is not known here"),
         (
             wrapped("Gemm", **PRODUCT, alpha=2.0),
             "'layer' (Gemm) has alpha, beta or transA, whose product with the scales",
@@ -253,19 +261,19 @@ def moved(*nodes, **constants):
     [
         (
             moved(helper.make_node("MaxPool", ["d"], ["y"], "pool", kernel_shape=[2, 2], ceil_mode=1)),
-            "'pool' (MaxPool) has attributes that are not simulated here",
+            "'pool' (MaxPool) has attribute ceil_mode = 1, expected 0",
+        ),
+        (
+            moved(
+                helper.make_node(
+                    "MaxPool", ["d"], ["y"], "pool", kernel_shape=[2, 2], dilations=[2, 1], auto_pad="SAME_LOWER"
+                )
+            ),
+            "'pool' (MaxPool) leaves the pads of dilated windows to auto_pad",
         ),
         (
             moved(helper.make_node("MaxPool", ["x"], ["y"], "pool", kernel_shape=[2, 2])),
             "'pool' (MaxPool) is computed in floating point",
-        ),
-        (
-            moved(
-                helper.make_node("QuantizeLinear", ["d", "t", "z"], ["p"], "again"),
-                helper.make_node("DequantizeLinear", ["p", "t", "z"], ["y"], "y"),
-                t=np.float32(2),
-            ),
-            "'again' (QuantizeLinear) quantises 'd', which",
         ),
         (
             moved(
@@ -295,3 +303,209 @@ def test_a_scale_that_the_network_computes_is_not_determined():
     proto = model_of([node], {"x": ["N", 2], "s": ["N"]}, {"y": None}, {}, out_dtype=TensorProto.UINT8)
     with pytest.raises(InexactError, match=r"'enter' \(QuantizeLinear\) has 's' computed by the network"):
         exact_network(foreign_graph(proto, "m"), 1)
+
+
+def reference(proto, x):
+    """(what is computed here, what ONNX's reference implementation computes) of the first output."""
+    network = exact_network(foreign_graph(proto, "m"), 1)
+    (expected,) = ReferenceEvaluator(proto).run(None, {"x": x})
+    return network.run({"x": x})[network.outputs[0]], expected
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_random_networks_are_what_onnx_says_or_refused(seed):
+    maker = Maker(seed)
+    reason = judged(maker.network())
+    assert reason is None or maker.odd
+
+
+def behind_codes(nodes, opset=19, **constants):
+    """x → QuantizeLinear and DequantizeLinear d on xs, z → `nodes`, the last of which makes y."""
+    first = [
+        helper.make_node("QuantizeLinear", ["x", "xs", "z"], ["q"], "enter"),
+        helper.make_node("DequantizeLinear", ["q", "xs", "z"], ["d"], "codes"),
+    ]
+    constants = {"xs": np.float32(0.5), "z": np.uint8(9)} | constants
+    return model_of([*first, *nodes], {"x": ["N", 2, 4, 4]}, {"y": None}, constants, opset=opset, ir=10)
+
+
+def ints(*values):
+    return np.array(values, np.int64)
+
+
+def back(source="t", scale="xs", zero="z"):
+    return helper.make_node("DequantizeLinear", ["c", scale, zero], ["y"], "y"), helper.make_node(
+        "QuantizeLinear", [source, scale, zero], ["c"], "leave"
+    )
+
+
+MOVES = {
+    "Transpose": (helper.make_node("Transpose", ["d"], ["t"], perm=[0, 2, 3, 1]), {}),
+    "Pad with 0": (helper.make_node("Pad", ["d", "p"], ["t"]), {"p": ints(0, 0, 1, 1, 0, 0, 1, 2)}),
+    "Pad with 2": (
+        helper.make_node("Pad", ["d", "p", "v"], ["t"]), {"p": ints(0, 1, 0, 0, 0, 0, 0, 1), "v": np.float32(2)},
+    ),
+    "Pad by reflection": (
+        helper.make_node("Pad", ["d", "p"], ["t"], mode="reflect"), {"p": ints(0, 0, 1, 1, 0, 0, 2, 1)},
+    ),
+    "Slice": (
+        helper.make_node("Slice", ["d", "s", "e", "a", "k"], ["t"]),
+        {"s": ints(3, 0), "e": ints(-9, 2), "a": ints(2, -1), "k": ints(-1, 1)},
+    ),
+    "Gather": (helper.make_node("Gather", ["d", "i"], ["t"], axis=2), {"i": ints(3, 3, -4)}),
+    "DepthToSpace": (helper.make_node("SpaceToDepth", ["d"], ["t"], blocksize=2), {}),
+    "Expand": (helper.make_node("Expand", ["d", "s"], ["t"]), {"s": ints(1, 2, 4, 4)}),
+    "Resize": (helper.make_node("Resize", ["d", "", "s"], ["t"]), {"s": np.float32([1, 1, 2, 3])}),
+    "GlobalMaxPool": (helper.make_node("GlobalMaxPool", ["d"], ["t"]), {}),
+    "Dropout": (helper.make_node("Dropout", ["d"], ["t"]), {}),
+    "Relu": (helper.make_node("Relu", ["d"], ["t"]), {}),
+    "dilated MaxPool": (helper.make_node("MaxPool", ["d"], ["t"], kernel_shape=[2, 2], dilations=[2, 1]), {}),
+    "MaxPool of the same size": (
+        helper.make_node("MaxPool", ["d"], ["t"], kernel_shape=[3, 2], auto_pad="SAME_UPPER", strides=[2, 2]), {},
+    ),
+    "Concat with itself": (helper.make_node("Concat", ["d", "d"], ["t"], axis=-1), {}),
+    "Flatten": (helper.make_node("Flatten", ["d"], ["t"], axis=-3), {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("node", "constants"), MOVES.values(), ids=MOVES)
+def test_ops_that_move_or_choose_codes_are_simulated(node, constants):
+    leave, quantiser = back()
+    proto = behind_codes([node, quantiser, leave], **constants)
+    x = np.random.default_rng(2).uniform(-9, 140, (3, 2, 4, 4)).astype(np.float32)
+    found, expected = reference(proto, x)
+    assert np.array_equal(found, expected)
+    assert found.dtype == expected.dtype
+
+
+INTO_THE_BATCH = {
+    "Reshape": (helper.make_node("Reshape", ["d", "s"], ["t"], "n"), {"s": ints(-1, 16)}),
+    "Reshape of a fixed batch": (helper.make_node("Reshape", ["d", "s"], ["t"], "n"), {"s": ints(1, 32)}),
+    "Flatten of everything": (helper.make_node("Flatten", ["d"], ["t"], "n", axis=0), {}),
+    "Flatten of two axes": (helper.make_node("Flatten", ["d"], ["t"], "n", axis=2), {}),
+    "Transpose": (helper.make_node("Transpose", ["d"], ["t"], "n", perm=[1, 0, 2, 3]), {}),
+    "Concat": (helper.make_node("Concat", ["d", "d"], ["t"], "n", axis=0), {}),
+    "Unsqueeze": (helper.make_node("Unsqueeze", ["d", "s"], ["t"], "n"), {"s": ints(0)}),
+    "Gather": (helper.make_node("Gather", ["d", "s"], ["t"], "n", axis=0), {"s": ints(0)}),
+    "Slice": (
+        helper.make_node("Slice", ["d", "s", "e", "a"], ["t"], "n"), {"s": ints(0), "e": ints(1), "a": ints(0)},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("node", "constants"), INTO_THE_BATCH.values(), ids=INTO_THE_BATCH)
+def test_a_first_axis_that_is_no_batch_is_said_so(node, constants):
+    leave, quantiser = back()
+    proto = behind_codes([node, quantiser, leave], **constants)
+    with pytest.raises(InexactError, match=r"node 'n' \(\w+\) (moves numbers into the|takes no) batch"):
+        exact_network(foreign_graph(proto, "m"), 1)
+
+
+def test_a_constant_of_one_image_is_taken_where_the_file_fixes_the_batch():
+    node = helper.make_node("Reshape", ["d", "s"], ["t"], "n")
+    leave, quantiser = back()
+    proto = behind_codes([node, quantiser, leave], s=ints(1, 32))
+    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    network = exact_network(foreign_graph(proto, "m"), 1)
+    assert network.run({"x": np.ones((3, 2, 4, 4), np.float32)})["y"].shape == (3, 32)
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int16, np.uint16])
+def test_the_type_of_codes_without_a_zero_point_is_output_dtype(kind):
+    code = helper.np_dtype_to_tensor_dtype(np.dtype(kind))
+    nodes = [
+        helper.make_node("QuantizeLinear", ["d", "ys"], ["c"], "leave", output_dtype=code),
+        helper.make_node("DequantizeLinear", ["c", "ys"], ["y"], "y"),
+    ]
+    proto = behind_codes(nodes, opset=21, ys=np.float32(0.3))
+    x = np.random.default_rng(2).uniform(-140, 140, (3, 2, 4, 4)).astype(np.float32)
+    found, expected = reference(proto, x)
+    assert np.array_equal(found, expected)
+    if np.iinfo(kind).min < 0:
+        assert found.min() < 0
+
+
+@pytest.mark.parametrize(
+    ("attributes", "inputs", "words"),
+    [
+        ({"block_size": 2}, ["d", "xs", "z"], "has attribute block_size = 2, expected 0"),
+        ({"precision": TensorProto.FLOAT16}, ["d", "xs", "z"], "has attribute precision = 10, expected 0 or 1"),
+        ({}, ["d", "many", "zeros"], "has a scale for each channel of an activation"),
+    ],
+)
+def test_what_a_quantiser_says_is_honoured_or_named(attributes, inputs, words):
+    nodes = [
+        helper.make_node("QuantizeLinear", inputs, ["c"], "leave", **attributes),
+        helper.make_node("DequantizeLinear", ["c", "xs"], ["y"], "y"),
+    ]
+    proto = behind_codes(nodes, opset=23, many=np.float32([1, 2]), zeros=np.uint8([0, 0]))
+    proto.ir_version = 11
+    with pytest.raises(InexactError, match=re.escape(f"node 'leave' (QuantizeLinear) {words}")):
+        exact_network(foreign_graph(proto, "m"), 1)
+
+
+@pytest.mark.parametrize("relu", [False, True])
+def test_a_sum_that_two_nodes_read_is_not_determined(relu):
+    nodes = [
+        helper.make_node("DequantizeLinear", ["w", "xs", "wz"], ["v"], "weights"),
+        helper.make_node("Conv", ["d", "v"], ["s"], "layer"),
+        *([helper.make_node("Relu", ["s"], ["r"], "relu")] if relu else []),
+        helper.make_node("QuantizeLinear", ["r" if relu else "s", "xs", "lowest"], ["a"], "first"),
+        helper.make_node("QuantizeLinear", ["r" if relu else "s", "ys", "lowest"], ["b"], "second"),
+        helper.make_node("Concat", ["a", "b"], ["y"], "both", axis=1),
+    ]
+    proto = behind_codes(
+        nodes, w=np.ones((1, 2, 1, 1), np.int8), wz=np.int8(0), lowest=np.uint8(0), ys=np.float32(2),
+    )  # fmt: skip
+    proto.graph.output[0].type.tensor_type.elem_type = TensorProto.UINT8
+    with pytest.raises(InexactError, match=r"'first' \(QuantizeLinear\) reads '\w', a sum in floating"):
+        exact_network(foreign_graph(proto, "m"), 1)
+
+
+def test_a_constant_that_the_file_quantises_is_added():
+    rng = np.random.default_rng(4)
+    nodes = [
+        helper.make_node("DequantizeLinear", ["k", "ks", "z"], ["kd"], "constant"),
+        helper.make_node("Reshape", ["kd", "shape"], ["kr"], "reshaped"),
+        helper.make_node("Add", ["d", "kr"], ["t"], "sum"),
+    ]
+    leave, quantiser = back(zero="even")
+    constants = {"k": rng.integers(0, 255, 2).astype(np.uint8), "ks": np.float32(0.25), "shape": ints(2, 1, 1)}
+    proto = behind_codes([*nodes, quantiser, leave], even=np.uint8(4), **constants)
+    found, expected = reference(proto, rng.uniform(-9, 140, (3, 2, 4, 4)).astype(np.float32))
+    assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 1), (1, 2, 1, 1)])
+def test_a_constant_of_codes_is_added_by_qlinear_add(shape):
+    rng = np.random.default_rng(4)
+    node = helper.make_node(
+        "QLinearAdd", ["q", "xs", "z", "k", "ks", "z", "xs", "even"], ["y"], "sum", domain="com.microsoft"
+    )
+    constants = {"k": rng.integers(0, 255, shape).astype(np.uint8), "ks": np.float32(0.25), "even": np.uint8(4)}
+    proto = behind_codes([node], **constants)
+    proto.graph.output[0].type.tensor_type.elem_type = TensorProto.UINT8
+    assert mismatches(proto, rng.uniform(-9, 140, (3, 2, 4, 4)).astype(np.float32))[1] == 0
+
+
+def test_an_integer_clip_is_simulated_and_narrows_weights():
+    nodes = [
+        helper.make_node("QuantizeLinear", ["f", "ws", "wz"], ["wq"], "weights"),
+        helper.make_node("Clip", ["wq", "low", "high"], ["wk"], "narrow"),
+        helper.make_node("DequantizeLinear", ["wk", "ws", "wz"], ["v"], "weights again"),
+        helper.make_node("Conv", ["d", "v"], ["s"], "layer"),
+        helper.make_node("QuantizeLinear", ["s", "xs", "wz"], ["c"], "leave"),
+        helper.make_node("Clip", ["c", "low", "high"], ["k"], "clip"),
+        helper.make_node("DequantizeLinear", ["k", "xs", "wz"], ["y"], "y"),
+    ]
+    rng = np.random.default_rng(1)
+    constants = {
+        "f": rng.uniform(-1, 1, (2, 2, 1, 1)).astype(np.float32), "ws": np.float32(0.0625), "wz": np.int8(0),
+        "low": np.int8(-7), "high": np.int8(7),
+    }  # fmt: skip
+    proto = behind_codes(nodes, **constants)
+    x = (rng.integers(-20, 20, (3, 2, 4, 4)) / 4).astype(np.float32)
+    found, expected = reference(proto, x)  # every product is exact in float32 here
+    assert np.array_equal(found, expected)
+    layer = next(layer.work for layer in count_network(foreign_graph(proto, "m")) if layer.work.name == "layer")
+    assert (layer.input_bits, layer.weight_bits) == (8, 4)

@@ -1,4 +1,4 @@
-"""Sums of two quantised tensors."""
+"""Sums of two quantised tensors, of which one may be constant."""
 
 from adderhw.foreign.exact.builder import View
 from adderhw.foreign.integers import Sums
@@ -6,12 +6,22 @@ from adderhw.foreign.integers import Sums
 
 def add(builder, node):
     """A sum that waits for its grid."""
-    a, b = (builder.view(node, name) for name in node.inputs)
-    builder.pending[node.outputs[0]] = (Sums.added(a, b, builder.refusal(node)), False)
+    views = [builder.view(node, name) for name in node.inputs]
+    builder.pending[node.outputs[0]] = (_sum(builder, node, *views), False)
 
 
 def qlinear_add(builder, node):
     """A sum of codes, as codes."""
     names = node.inputs
-    a, b = (View(names[i], builder.grid(node, i + 1)) for i in (0, 3))
-    builder.step(node.outputs[0], Sums.added(a, b, builder.refusal(node)).rescaled(builder.grid(node, 6)))
+    views = [View(names[i], builder.grid(node, i + 1)) for i in (0, 3)]
+    builder.step(node.outputs[0], _sum(builder, node, *views).rescaled(builder.grid(node, 6)))
+
+
+def _sum(builder, node, a, b):
+    if all(view.name in builder.constants for view in (a, b)):
+        builder.refuse(node, "adds two constants, which is not simulated here")
+    rank = len(builder.shapes[node.outputs[0]])
+    for shape in (builder.constants[view.name].shape for view in (a, b) if view.name in builder.constants):
+        if len(shape) == rank and shape[0] != 1:
+            builder.refuse(node, f"adds a constant of shape {list(shape)} to a batch")
+    return Sums.added(a.grid, b.grid, *(builder.codes_of(view.name) for view in (a, b)), builder.refusal(node))

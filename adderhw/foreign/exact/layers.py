@@ -8,33 +8,25 @@ QLinearMatMul and QGemm, and for DequantizeLinear → Conv or Gemm → QuantizeL
 import numpy as np
 
 from adderhw.foreign.exact.builder import UNSTATED, View
-from adderhw.foreign.integers import linear_sums, window_sums
+from adderhw.foreign.integers import held, linear_sums, window_sums
 
 
 def conv(builder, node):
     """Sums that wait for their grid."""
-    x, w = (builder.view(node, name) for name in node.inputs[:2])
+    x, w = builder.moving_view(node, node.inputs[0]), builder.view(node, node.inputs[1])
     builder.pending[node.outputs[0]] = (_window(builder, node, x, w, _bias(builder, node, x, w)), False)
 
 
 def gemm(builder, node):
     """Sums that wait for their grid."""
-    x, w = (builder.view(node, name) for name in node.inputs[:2])
+    x, w = builder.moving_view(node, node.inputs[0]), builder.view(node, node.inputs[1])
     builder.pending[node.outputs[0]] = (_linear(builder, node, x, w, _bias(builder, node, x, w)), False)
 
 
 def matmul(builder, node):
     """Sums that wait for their grid."""
-    x, w = (builder.view(node, name) for name in node.inputs)
+    x, w = builder.moving_view(node, node.inputs[0]), builder.view(node, node.inputs[1])
     builder.pending[node.outputs[0]] = (_linear(builder, node, x, w, None), False)
-
-
-def relu(builder, node):
-    """Of sums that wait for their grid, where its clip does the same."""
-    source = node.inputs[0]
-    if source not in builder.pending:
-        builder.refuse(node, UNSTATED)
-    builder.pending[node.outputs[0]] = (builder.pending[source][0], True)
 
 
 def qlinear_conv(builder, node):
@@ -60,26 +52,30 @@ def qgemm(builder, node):
 def _operands(builder, node, output=6):
     names = node.inputs
     x = View(names[0], builder.grid(node, 1))
-    w = View(names[3], builder.grid(node, 4, dtype=builder.constant(node, names[3]).dtype))
+    if names[0] in builder.constants:
+        builder.refuse(node, f"reads {names[0]!r}, a constant, where an activation is expected")
+    axis = 0 if node.op == "QLinearConv" or node.attributes.get("transB", 0) else 1  # of the outputs
+    w = View(names[3], builder.grid(node, 4, dtype=builder.constant(node, names[3]).dtype, axis=axis))
     return x, w, builder.grid(node, output)
 
 
 def _window(builder, node, x, w, bias):
+    builder.check_pads(node)
     return window_sums(
-        node, x.name, x.grid, builder.constant(node, w.name), w.grid, bias, builder.graph.shapes[x.name],
+        node, x.name, x.grid, held(builder.constant(node, w.name)), w.grid, bias, builder.shapes[x.name],
         builder.threads, builder.refusal(node),
     )  # fmt: skip
 
 
 def _linear(builder, node, x, w, bias):
-    weight = builder.constant(node, w.name)
+    weight = held(builder.constant(node, w.name))
     if any(node.attributes.get(key, 1.0) != 1.0 for key in ("alpha", "beta")) or node.attributes.get("transA", 0):
         builder.refuse(node, "has alpha, beta or transA, whose product with the scales is not determined here")
     if not node.attributes.get("transB", 0):
         weight = weight.T
     return linear_sums(
-        node, x.name, x.grid, weight, w.grid, bias, builder.graph.shapes[x.name], builder.threads,
-        builder.refusal(node),
+        node, x.name, x.grid, weight, w.grid, bias, builder.shapes[x.name], builder.threads, builder.refusal(node),
+        output_axis=0 if node.attributes.get("transB", 0) else 1,
     )  # fmt: skip
 
 
