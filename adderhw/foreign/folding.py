@@ -126,7 +126,7 @@ class Folding:
             if raw.op_type not in FOLDED or raw.domain not in ONNX_DOMAINS or set(raw.output) <= constants.keys():
                 continue
             feeds = inputs_of(raw, constants, known)
-            if feeds is not None:
+            if feeds is not None and not narrows(raw, feeds):
                 constants.update(zip(raw.output, self.computed(raw, feeds), strict=True))
                 folded = True
         return folded
@@ -148,6 +148,12 @@ class Folding:
         arrays = evaluate(self.model, raw, feeds, where)
         self.elements -= sum(array.size for array in arrays)
         return arrays
+
+
+def narrows(raw, feeds):
+    """Whether the node is a Clip of codes: it stays in the network, where it says how wide they are."""
+    codes = any("int" in str(array.dtype) and array.dtype.itemsize <= 2 for array in feeds.values())
+    return raw.op_type == "Clip" and codes
 
 
 def inputs_of(raw, constants, known):

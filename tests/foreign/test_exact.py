@@ -488,9 +488,10 @@ def test_a_constant_of_codes_is_added_by_qlinear_add(shape):
     assert mismatches(proto, rng.uniform(-9, 140, (3, 2, 4, 4)).astype(np.float32))[1] == 0
 
 
-def test_an_integer_clip_is_simulated_and_narrows_weights():
+@pytest.mark.parametrize("floats", [False, True])
+def test_an_integer_clip_is_simulated_and_narrows_weights(floats):
     nodes = [
-        helper.make_node("QuantizeLinear", ["f", "ws", "wz"], ["wq"], "weights"),
+        *([helper.make_node("QuantizeLinear", ["f", "ws", "wz"], ["wq"], "weights")] if floats else []),
         helper.make_node("Clip", ["wq", "low", "high"], ["wk"], "narrow"),
         helper.make_node("DequantizeLinear", ["wk", "ws", "wz"], ["v"], "weights again"),
         helper.make_node("Conv", ["d", "v"], ["s"], "layer"),
@@ -499,8 +500,9 @@ def test_an_integer_clip_is_simulated_and_narrows_weights():
         helper.make_node("DequantizeLinear", ["k", "xs", "wz"], ["y"], "y"),
     ]
     rng = np.random.default_rng(1)
+    weights = rng.uniform(-1, 1, (2, 2, 1, 1)).astype(np.float32)
     constants = {
-        "f": rng.uniform(-1, 1, (2, 2, 1, 1)).astype(np.float32), "ws": np.float32(0.0625), "wz": np.int8(0),
+        **({"f": weights} if floats else {"wq": (16 * weights).astype(np.int8)}), "ws": np.float32(0.0625), "wz": np.int8(0),
         "low": np.int8(-7), "high": np.int8(7),
     }  # fmt: skip
     proto = behind_codes(nodes, **constants)
