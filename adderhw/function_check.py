@@ -167,7 +167,7 @@ def by_kernel(node, graph, feeds):
 
 def by_function(node, graph, raw, proto, feeds):
     """The node's output on the arrays by the file's function in onnxruntime; raises ModelError where that fails."""
-    from adderhw.ort_check import ort_session  # onnxruntime is needed for unknown functions only
+    from adderhw.ort_session import OrtSession  # onnxruntime is needed for unknown functions only
 
     constants = [tensor for tensor in proto.graph.initializer if tensor.name in raw.input]
     values = [
@@ -180,7 +180,7 @@ def by_function(node, graph, raw, proto, feeds):
         functions=proto.functions, opset_imports=proto.opset_import, ir_version=proto.ir_version,
     )  # fmt: skip
     try:
-        return ort_session(single, 1).run([node.output], feeds)[0]
+        return OrtSession(single, 1).run([node.output], feeds)[0]
     except Exception as error:  # onnxruntime raises types of its own, one per status code
         reason = " ".join(str(error).split())[:300]
         node.fail(f"a function in the file that onnxruntime cannot run ({reason})", "one that computes the op")

@@ -191,10 +191,8 @@ def set_batch(graph, constants):
         if kind.elem_type == TensorProto.UNDEFINED:
             raise ModelError(f"{where}: found no element type, expected one of ONNX's")
         sizes = [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in kind.shape.dim]
-        if sizes and not isinstance(sizes[0], int):
+        if (sizes and not isinstance(sizes[0], int)) or (sizes and sizes[0] > 1):
             kind.shape.dim[0].dim_value = 1
-        elif sizes and sizes[0] != 1:
-            raise ModelError(f"{where}: found a fixed batch of {sizes[0]}, expected 1 or a dynamic one")
         if not all(isinstance(size, int) and size > 0 for size in sizes[1:]):
             raise ModelError(f"{where}: found shape {sizes}, expected sizes above 0 after the batch axis")
 

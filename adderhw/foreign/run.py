@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adderhw.foreign.exact import checked_tensors, exact_network
+from adderhw.foreign.check import ForeignCheck
+from adderhw.foreign.exact import exact_network
 from adderhw.inference import accuracy
-from adderhw.ort_check import OrtCheck
 from adderhw.samples import batches, open_samples
 
 
@@ -35,8 +35,7 @@ def run_exact(graph, running):
     name, output = network.inputs[0].name, network.outputs[0]
     network.run({name: samples.batch(0, 1)})
     compiled = perf_counter() - started
-    checked = checked_tensors(network)
-    checker = OrtCheck(graph.proto, None, threads, names=checked) if running.check else None
+    checker = ForeignCheck(graph.proto, network, threads) if running.check else None
     scores, seconds = [], 0.0
     for start, values in batches(samples, running.batch_size):
         inputs = {name: values}

@@ -54,3 +54,28 @@ def _scaled(number, units, plain):
         if number >= size:
             return f"{number / size:.2f} {unit}"
     return f"{number:.2f} {plain}".rstrip()
+
+
+SEEN = {
+    "outputs": "outputs of the file as it is",
+    "inside": "tensors inside it, by the same kernels",
+    "cut": "tensors inside it, each where a copy of the network ends",
+    "unseen": "tensors inside it not compared",
+}
+
+
+def check_words(check):
+    """What was compared in a file of another tool, and what a session with default options does otherwise."""
+    if "kernels" not in check:
+        return
+    tensors, told = check["tensors"], " and ".join(f"{key} {value}" for key, value in check["session"].items())
+    seen = [f"{tensors[key]:,} {what}" for key, what in SEEN.items() if tensors[key]]
+    kernels = ", ".join(f"{op} {count}" for op, count in check["kernels"].items())
+    yield f"  compared: {'; '.join(seen)}"
+    yield f"  onnxruntime ran {kernels} (with {told})"
+    plain = check["plain"]
+    if plain["mismatches"]:
+        yield (
+            f"  onnxruntime's default options give {plain['mismatches']:,} of {plain['values']:,} values otherwise "
+            f"({plain['first']}): they depart from what ONNX defines, and the options above mend it"
+        )

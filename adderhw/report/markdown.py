@@ -4,7 +4,15 @@ import re
 
 from adderhw.files import write_atomic
 from adderhw.report.comparison import rival_text
-from adderhw.report.figures import count_text, energy_span, energy_text, multiplications, percent_text, ratio_span
+from adderhw.report.figures import (
+    check_words,
+    count_text,
+    energy_span,
+    energy_text,
+    multiplications,
+    percent_text,
+    ratio_span,
+)
 
 _SPECIAL = re.compile(r"([\\|`*_<>\[\]#])")
 
@@ -63,7 +71,8 @@ def _cnn(ratios):
 def _check(check):
     if check is None:
         return "not run"
-    return f"{check['mismatches']:,} of {check['values']:,} values differ from {check['backend']}"
+    differ = f"{check['mismatches']:,} of {check['values']:,} values differ from {check['backend']}"
+    return "; ".join([differ, *(escaped(words.strip()) for words in check_words(check))])
 
 
 def _rivals(document):

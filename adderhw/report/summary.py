@@ -3,7 +3,7 @@
 from adderhw.cost.baselines import ANN
 from adderhw.report.area_section import area_lines
 from adderhw.report.comparison import rival_text
-from adderhw.report.figures import count_text, energy_text, multiplications, percent_text, ratio_text
+from adderhw.report.figures import check_words, count_text, energy_text, multiplications, percent_text, ratio_text
 
 ARITHMETIC_ONLY = (
     "arithmetic only: no memory, registers, wires, clock or control; the document says what each rival assumes"
@@ -160,4 +160,4 @@ def _check_line(check):
     if check is None:
         return "check: not run"
     values = f"{check['values']:,} values of {check['images']:,} images against {check['backend']}"
-    return f"check: {values}, {check['mismatches']:,} mismatches"
+    return "\n".join([f"check: {values}, {check['mismatches']:,} mismatches", *check_words(check)])

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
-from adderhw.foreign.exact import checked_tensors, exact_network
+from adderhw.foreign.check import ForeignCheck
+from adderhw.foreign.exact import exact_network
 from adderhw.foreign.graph import foreign_graph
 from adderhw.foreign.integers import InexactError
 from adderhw.foreign.network import count_network
 from adderhw.onnx_reader import load_proto
-from adderhw.ort_check import OrtCheck
 from tests.foreign.models import float_cnn, model_of, plain_cnn, quantised
 from tests.foreign.random_networks import Maker, judged
 
@@ -25,7 +25,7 @@ CODES = {np.uint8: TensorProto.UINT8, np.int8: TensorProto.INT8}
 def mismatches(proto, x):
     """(values compared, values that differ) of every tensor the file names."""
     network = exact_network(foreign_graph(proto, "m"), 1)
-    check = OrtCheck(proto, None, 1, names=checked_tensors(network))
+    check = ForeignCheck(proto, network, 1)
     inputs = {network.inputs[0].name: x}
     check.compare(inputs, network.run(inputs))
     return check.values, check.mismatches
@@ -502,7 +502,8 @@ def test_an_integer_clip_is_simulated_and_narrows_weights(floats):
     rng = np.random.default_rng(1)
     weights = rng.uniform(-1, 1, (2, 2, 1, 1)).astype(np.float32)
     constants = {
-        **({"f": weights} if floats else {"wq": (16 * weights).astype(np.int8)}), "ws": np.float32(0.0625), "wz": np.int8(0),
+        **({"f": weights} if floats else {"wq": (16 * weights).astype(np.int8)}), "ws": np.float32(0.0625),
+        "wz": np.int8(0),
         "low": np.int8(-7), "high": np.int8(7),
     }  # fmt: skip
     proto = behind_codes(nodes, **constants)

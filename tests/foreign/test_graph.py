@@ -24,11 +24,12 @@ def test_a_function_that_is_there_twice_is_refused():
         foreign_graph(proto, "m")
 
 
-def test_a_fixed_batch_is_refused():
-    proto = float_cnn()
-    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 4
-    with pytest.raises(ModelError, match="input 'x': found a fixed batch of 4, expected 1 or a dynamic one"):
-        foreign_graph(proto, "m")
+def test_a_fixed_batch_is_tallied_an_image():
+    proto, fixed = float_cnn(), float_cnn()
+    fixed.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 4
+    for value in fixed.graph.output:
+        value.type.tensor_type.shape.dim[0].dim_value = 4
+    assert foreign_graph(fixed, "m").shapes == foreign_graph(proto, "m").shapes
 
 
 def test_a_size_that_stays_open_is_named():

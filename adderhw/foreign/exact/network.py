@@ -11,13 +11,17 @@ CODES = " (codes)"  # behind the name of a float tensor: the codes that it stand
 
 
 class ExactNetwork(NamedTuple):
-    """A network whose tensors are determined. inputs: of the shape that data sets are opened for."""
+    """A network whose tensors are determined. inputs: of the shape that data sets are opened for.
+
+    grids: the grid of each tensor of codes that the file dequantises.
+    """
 
     name: str
     inputs: tuple[Tensor, ...]
     outputs: tuple[str, ...]
     steps: tuple[Step, ...]
     metadata: dict
+    grids: dict
 
     def run(self, arrays):
         """Every computed tensor, name → array with the batch first, for input arrays (N, …)."""
@@ -54,5 +58,6 @@ def _network(builder):
     if missing:
         raise InexactError(f"output {missing[0]!r} {UNSTATED}")
     inputs = tuple(Tensor(name, (None, *graph.shapes[name][1:]), graph.dtypes[name]) for name in graph.inputs)
+    grids = {view.name: view.grid for view in builder.views.values()}
     metadata = {entry.key: entry.value for entry in graph.proto.metadata_props}
-    return ExactNetwork(graph.name, inputs, graph.outputs, tuple(builder.steps), metadata)
+    return ExactNetwork(graph.name, inputs, graph.outputs, tuple(builder.steps), metadata, grids)
