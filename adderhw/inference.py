@@ -14,7 +14,7 @@ from adderhw.ops.base import RunOptions
 from adderhw.ort_check import OrtCheck
 from adderhw.plan import Plan, merged_statistics
 from adderhw.report.document import AccumulatorStats, LayerResult
-from adderhw.samples import batches
+from adderhw.samples import batches, check_labels
 from adderhw.trace import trace_to
 
 CLUSTER_IMAGES = 1024  # images of a task on a cluster
@@ -42,7 +42,7 @@ def infer(graph, samples, batch_size, threads, plan_options, *, check_path=None,
     """
     started = perf_counter()
     plan = Plan(graph, keep_all=bool(check_path or trace), threads=threads, **plan_options)
-    warm_up(plan, samples)
+    check_labels(samples, warm_up(plan, samples))
     compile_seconds = perf_counter() - started
     checker = OrtCheck(load_proto(check_path), graph, threads) if check_path else None
     with ExitStack() as stack:
@@ -104,9 +104,10 @@ def timing_section(threads, images, seconds, compile_seconds):
 
 
 def warm_up(plan, samples):
-    """Compiles (or loads from the cache) what the plan calls, and forgets what the run left behind."""
-    plan.run({plan.graph.inputs[0].name: samples.batch(0, 1)})
+    """The scores of the first image; compiles (or loads from the cache) what the plan calls, and forgets the run."""
+    scores = plan.run({plan.graph.inputs[0].name: samples.batch(0, 1)})[plan.graph.outputs[0]]
     plan.forget()
+    return scores
 
 
 def run_batches(plan, samples, batch_size, checker, tracer, progress):

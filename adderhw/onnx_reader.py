@@ -8,7 +8,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 
-from adderhw.annotations import read_formats
+from adderhw.annotations import FORMATS_KEY, check_stated, read_formats
 from adderhw.errors import ModelError
 from adderhw.fixed import Format
 from adderhw.function_check import ONNX_DOMAINS, calls_of, check_functions
@@ -122,18 +122,20 @@ def graph_of(model, name):
     for node in model.graph.node:
         check_supported(node)
     parameters = {tensor.name: array_of(tensor) for tensor in model.graph.initializer}
-    formats = read_formats(model.graph)
+    formats = read_formats(model)
     nodes = [node_of(node) for node in model.graph.node]
     inputs = [input_of(value, formats) for value in model.graph.input if value.name not in parameters]
-    return Graph(
+    graph = Graph(
         name=model.graph.name or name,
         inputs=tuple(inputs),
         outputs=tuple(value.name for value in model.graph.output),
         nodes=tuple(nodes),
         parameters=parameters,
         formats=formats,
-        metadata={entry.key: entry.value for entry in model.metadata_props},
+        metadata={entry.key: entry.value for entry in model.metadata_props if entry.key != FORMATS_KEY},
     )
+    check_stated(model, graph)
+    return graph
 
 
 def check_domains(model):

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections import Counter
+from contextlib import nullcontext
 
 import numpy as np
 import onnx
@@ -49,10 +50,9 @@ class OrtSession:
             if key.startswith("session."):
                 options.add_session_config_entry(key, value)
         disabled = self.told.get("disabled_optimizers")
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "optimised.onnx")
+        with tempfile.TemporaryDirectory() if look else nullcontext() as folder:
             if look:
-                options.optimized_model_filepath = path
+                options.optimized_model_filepath = path = os.path.join(folder, "optimised.onnx")
             self.session = onnxruntime.InferenceSession(
                 model.SerializeToString(), options, providers=["CPUExecutionProvider"],
                 disabled_optimizers=[disabled] if disabled else None,

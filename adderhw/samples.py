@@ -112,6 +112,19 @@ def from_file(path, limit):
     return Samples(path.name, None, x, None if y is None else y.astype(np.int64))
 
 
+def check_labels(samples, scores):
+    """Raises DataError where a label is no class of a network that gives these `scores` (N, classes) of an image."""
+    labels = samples.labels
+    if labels is None or scores.ndim != 2 or not len(labels):
+        return
+    low, high, classes = int(labels.min()), int(labels.max()), scores.shape[1]
+    if low < 0 or high >= classes:
+        raise DataError(
+            f"data {samples.name!r}: found labels from {low} to {high}, expected 0 to {classes - 1}, the "
+            "network's classes"
+        )
+
+
 def normalised(graph, samples):
     """The samples with the model's stated normalisation where they are pixels and its input is float."""
     (tensor,) = graph.inputs

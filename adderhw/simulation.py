@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from adderhw.cost.accelerator import load_accelerator
+from adderhw.cost.baselines import ANN
 from adderhw.cost.cnn_weights import cnn_weights
 from adderhw.cost.energy import load_table
 from adderhw.cost.operands import operands_of
 from adderhw.errors import AdderHwError, ModelError
 from adderhw.files import file_digest
+from adderhw.foreign.repricing import own_network
 from adderhw.foreign.run import Running
 from adderhw.foreign.tally import (
     ForeignModel,
@@ -163,18 +165,20 @@ def simulate(
             model.graph, samples, batch_size, threads or available_threads(), settings,
             check_path=model.path if check else None, trace=trace, progress=progress,
         )  # fmt: skip
+    layers, network = own_network(layer_results(model.graph, done, operands, cnn_operands))
     return build_document(
         model=model_section,
         data=data_section,
         accuracy=accuracy(done.logits, samples.labels),
-        layers=layer_results(model.graph, done, operands, cnn_operands),
+        layers=layers,
+        network=network,
         tables=tables,
         timing=done.timing,
         check=done.check,
         command=command,
         cnn_source=f"the weights of {cnn}, rounded to the weights' width" if cnn else OWN_WEIGHTS,
         accelerator=described,
-        areas=areas,
+        areas=areas if network.name == ANN.name else None,
         saturate=overflow == "saturate",
         sqnr=noise,
         earlier=beside,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from adderhw.annotations import add_format
+from adderhw.annotations import add_formats
 from adderhw.errors import AdderHwError
 from adderhw.files import write_atomic
 from adderhw.fixed import Rounding
@@ -40,7 +40,6 @@ def model_of(graph) -> ModelProto:
         initializers(graph),
         value_info=[value_info(graph.tensors[name]) for name in intermediate_names(graph)],
     )
-    annotate(proto, graph)
     model = helper.make_model(
         proto,
         ir_version=IR_VERSION,
@@ -49,6 +48,7 @@ def model_of(graph) -> ModelProto:
         functions=functions_of(graph),
     )
     helper.set_model_props(model, dict(graph.metadata))
+    add_formats(model, formats_of(graph))
     return model
 
 
@@ -107,11 +107,14 @@ def initializers(graph):
     return [numpy_helper.from_array(array, name) for name, array in arrays.items() if name in used]
 
 
-def annotate(proto, graph):
-    """Adds a quantization annotation for every integer activation and every tensor whose format is stated."""
-    for name, tensor in graph.tensors.items():
-        if tensor.format is not None and (tensor.value is None or name in graph.formats):
-            add_format(proto, name, tensor.format)
+def formats_of(graph):
+    """{tensor name: Format} of every integer activation, every weight and every tensor whose format is stated."""
+    weights = {node.inputs[1] for node in graph.nodes if BY_NAME[node.op].sums}
+    return {
+        name: tensor.format
+        for name, tensor in graph.tensors.items()
+        if tensor.format is not None and (tensor.value is None or name in graph.formats or name in weights)
+    }
 
 
 def functions_of(graph):

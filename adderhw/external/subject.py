@@ -8,7 +8,8 @@ import onnx
 from adderhw.cost.events import LayerWork
 from adderhw.errors import CostError
 from adderhw.external.alias import conv_alias
-from adderhw.foreign.graph import foreign_graph, inlined, plain_node, set_batch
+from adderhw.foreign.functions import inlined
+from adderhw.foreign.graph import foreign_graph, plain_node, set_batch
 from adderhw.foreign.network import count_network
 from adderhw.graph import Graph
 from adderhw.onnx_reader import load_proto, read_graph

@@ -6,14 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
-import onnx.inliner
 from onnx import TensorProto, helper, numpy_helper
 
 from adderhw.errors import ModelError
 from adderhw.foreign.folding import Folding, sizes_of
+from adderhw.foreign.functions import inlined
 from adderhw.foreign.proxies import proxy
 from adderhw.onnx_reader import ONNX_DOMAINS, array_of, name_of
-from adderhw.ops.base import DOMAIN
 
 MICROSOFT = "com.microsoft"
 MOST_STATED = 1024  # elements of a constant whose values shape inference is told; of larger ones, their shape
@@ -135,20 +134,6 @@ def add_large(graph, constants):
         for name, array in constants.items()
         if array.size > MOST_STATED and name not in present
     )
-
-
-def inlined(proto):
-    """A copy of the model whose local functions are inlined, but for those of the adder ops; raises ModelError."""
-    model = onnx.ModelProto()
-    model.CopyFrom(proto)
-    if any(function.domain != DOMAIN for function in model.functions):
-        names = [(function.domain, function.name) for function in model.functions if function.domain != DOMAIN]
-        try:
-            model = onnx.inliner.inline_selected_functions(model, names)
-        except (onnx.checker.ValidationError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
-            raise ModelError(f"model: found functions that cannot be inlined ({reason}), expected others") from error
-    return model
 
 
 def check_attributes(model):

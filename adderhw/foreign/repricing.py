@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from adderhw.cost.baselines import ANN, BASELINES, BNN, CNN, FLOAT32, HARD_WIRED
 from adderhw.errors import AdderHwError
-from adderhw.foreign.network import Layer, count_network, is_float
+from adderhw.foreign.network import Layer, count_network, is_float, with_inner
 from adderhw.report.document import LayerResult, Network
 
 NETWORKS = {"adder": ANN, "cnn": CNN, "bnn": BNN}
@@ -33,6 +33,12 @@ def priced_as(layers, integer, name):
             for layer, as_integers in zip(layers, integer, strict=True)
         ]
         return results, own, title
+    if not any(layer.work.rewritten for layer in integer):
+        taps = sum(bool(layer.work.taps) for layer in integer)
+        raise AdderHwError(
+            f"as: found {taps} layer(s) with weights, of which the first and the last are kept, expected one between "
+            f"them to rewrite as {NETWORKS[name].title}"
+        )
     baseline = NETWORKS[name]
     works = baseline.layers([layer.work for layer in integer], [layer.operands for layer in integer])
     results = [
@@ -62,8 +68,21 @@ def topology(graph, bits):
 
 
 def own_topology(works, operands):
-    """The layers of a Graph of this toolkit: every adder layer is one that rivals rewrite."""
-    return [Layer(work, operands.get(work.name)) for work in works]
+    """The layers of a Graph of this toolkit: every adder layer is one that rivals rewrite.
+
+    A network without any is a CNN: there it is every layer of taps but the first and the last.
+    """
+    layers = [Layer(work, operands.get(work.name)) for work in works]
+    return layers if any(layer.work.kind == "adder" for layer in layers) else with_inner(layers)
+
+
+def own_network(results):
+    """(results, Network) of a run of this toolkit's model: an adder network, or a CNN where it has no adder layer."""
+    if any(result.work.kind == "adder" for result in results):
+        return results, Network()
+    works = [layer.work for layer in own_topology([result.work for result in results], {})]
+    results = [replace(result, work=work) for result, work in zip(results, works, strict=True)]
+    return results, network_of(CNN.name, CNN.title, repriced=None, floating=False, bits=None, tally_only=None)
 
 
 def network_of(name, title, *, repriced, floating, bits, tally_only):

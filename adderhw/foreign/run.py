@@ -10,7 +10,7 @@ import numpy as np
 from adderhw.foreign.check import ForeignCheck
 from adderhw.foreign.exact import exact_network
 from adderhw.inference import accuracy
-from adderhw.samples import batches, open_samples
+from adderhw.samples import batches, check_labels, open_samples
 
 
 class Running(NamedTuple):
@@ -33,7 +33,7 @@ def run_exact(graph, running):
     network = exact_network(graph, threads)
     samples = open_samples(network, running.data, running.split, running.limit, running.leave_out)
     name, output = network.inputs[0].name, network.outputs[0]
-    network.run({name: samples.batch(0, 1)})
+    check_labels(samples, network.run({name: samples.batch(0, 1)})[output])
     compiled = perf_counter() - started
     checker = ForeignCheck(graph.proto, network, threads) if running.check else None
     scores, seconds = [], 0.0

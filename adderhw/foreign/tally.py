@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from adderhw.annotations import FORMATS_KEY
 from adderhw.cost.operands import operands_of
-from adderhw.errors import AdderHwError
+from adderhw.errors import AdderHwError, ModelError
 from adderhw.files import file_digest
 from adderhw.foreign.exact import exact_network
 from adderhw.foreign.graph import ForeignGraph, foreign_graph
@@ -39,10 +40,21 @@ def is_foreign(proto):
     return not any(node.domain == DOMAIN for node in proto.graph.node)
 
 
+def check_inlined(proto):
+    """Raises ModelError for an integer model of this toolkit whose functions a tool has inlined."""
+    if any(entry.key == FORMATS_KEY for entry in proto.metadata_props):
+        raise ModelError(
+            f"model: found the metadata {FORMATS_KEY} of an integer model of this toolkit, no op of domain {DOMAIN}: "
+            "its functions were inlined by another tool, expected the file as it was before"
+        )
+
+
 def load_foreign(path, proto=None):
     """The ForeignModel in the ONNX file `path`, or of its ModelProto; raises ModelError, naming the file."""
     try:
-        graph = foreign_graph(load_proto(path) if proto is None else proto, Path(path).stem)
+        proto = load_proto(path) if proto is None else proto
+        check_inlined(proto)
+        graph = foreign_graph(proto, Path(path).stem)
     except AdderHwError as error:
         where = "" if str(error).startswith(str(path)) else f"{path}: "
         raise type(error)(f"{where}{error}") from None

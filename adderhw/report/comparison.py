@@ -4,6 +4,11 @@ from adderhw.cost.bands import all_tables, band, energies, ratios_by_table
 from adderhw.cost.baselines import ANN, ANN_WIRED, HARD_WIRED
 from adderhw.cost.events import Tally
 
+NOTHING_REWRITTEN = (
+    "No layer is rewritten: there is none between the first and the last, which keep their products. ANN, CNN, BNN and "
+    "the shift networks are one network here, and their ratios say nothing."
+)
+
 
 def compare(works, rivals, tables, network):
     """The document's `comparison`: what docs/energy.md says of it.
@@ -24,7 +29,8 @@ def compare(works, rivals, tables, network):
         "unpriced": {name: missing for name, (_, missing) in priced.items() if missing},
         "energy_pj": {name: band_fields(band(found)) for name, (found, _) in priced.items()},
         "ratios": ratios,
-        "losses": losses(ratios, network),
+        "rewritten": any(work.rewritten for work in works),
+        "losses": losses(ratios, network) if any(work.rewritten for work in works) else [NOTHING_REWRITTEN],
     }
 
 
@@ -38,13 +44,19 @@ def band_fields(found):
     return None if found is None else {end: getattr(found, end)._asdict() for end in ("low", "high")}
 
 
+def base_words(name, title):
+    """'the adder network', or what else rivals are held against, in a sentence."""
+    return "the adder network" if name == ANN.name else f"this network ({title})"
+
+
 def losses(ratios, network=None):
     """Sentences that say which rival takes no more energy than the network, in every table or in some.
 
     ratios: {name: {title, weights, over, by_table, band}} as in the document. network: the Network they are over, by
     default an adder network.
     """
-    own = "The adder network" if network is None or network.name == ANN.name else f"This network ({network.title})"
+    words = base_words(ANN.name, ANN.title) if network is None else base_words(network.name, network.title)
+    own = words[0].upper() + words[1:]
     sentences = []
     for ratio in ratios.values():
         lost = [table for table, value in ratio["by_table"].items() if value <= 1]

@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 from adderhw.files import write_atomic
 from adderhw.report.bars import by_cause_bars, memory_bars
 from adderhw.report.charts import charts_of
+from adderhw.report.comparison import base_words
 from adderhw.report.document import CAUSES
 from adderhw.report.figures import (
     count_text,
@@ -41,6 +42,7 @@ def render_html(document):
     comparison, own = document["comparison"], document["network"]
     return environment().get_template("report.html.j2").render(
         document=document,
+        base=base_words(own["name"], own["title"]),
         causes=CAUSES,
         charts=charts_of(document),
         comparisons=[by_cause_bars(document, source) for source in document["sources"]],

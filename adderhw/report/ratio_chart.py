@@ -1,4 +1,4 @@
-"""Every rival's energy over the adder network's: a mark a table and the band they span, on a logarithmic axis."""
+"""Every rival's energy over the network's own: a mark a table and the band they span, on a logarithmic axis."""
 
 from adderhw.report.comparison import rival_text
 from adderhw.report.figures import ratio_span
@@ -9,10 +9,11 @@ TOP, BELOW = 26, 46
 SHAPES = ("circle", "square", "diamond", "triangle")
 
 
-def ratio_chart(ratios, tables, scope):
+def ratio_chart(ratios, tables, scope, base):
     """The chart of a document's `ratios` ({rival: title, weights, by_table, band}), None where no table prices any.
 
-    tables: names, each with a shape of its own in this order; a key of by_table begins with its table's name.
+    base: whose energy they are over, in words. tables: names, each with a shape of its own in this order; a key of
+    by_table begins with its table's name.
     """
     rows = [ratio for ratio in ratios.values() if ratio["band"]]
     if not rows:
@@ -20,12 +21,12 @@ def ratio_chart(ratios, tables, scope):
     ends = [ratio["band"][end]["value"] for ratio in rows for end in ("low", "high")]
     across = Logarithmic(min(*ends, 1) / 1.25, max(*ends, 1) * 1.25)
     frame = Frame(LEFT, TOP, WIDTH - LEFT - RIGHT, ROW * len(rows), across, Linear(0, 1))
-    drawn = list(frame.x_axis(f"times the adder network's energy, {scope} (logarithmic)"))
+    drawn = list(frame.x_axis(f"times {base}'s energy, {scope} (logarithmic)"))
     drawn += [line(frame.x(1), TOP - 6, frame.x(1), frame.bottom, "one"), _heading(frame)]
     for at, ratio in enumerate(rows):
         drawn += _row(frame, TOP + ROW * (at + 0.5), ratio, tables)
     label = "; ".join(f"{rival_text(ratio)} {ratio_span(ratio['band'])}" for ratio in rows)
-    return chart(WIDTH, frame.bottom + BELOW, f"times the adder network's energy: {label}", *drawn)
+    return chart(WIDTH, frame.bottom + BELOW, f"times {base}'s energy: {label}", *drawn)
 
 
 def shape(kind, x, y, size, class_, title=None):

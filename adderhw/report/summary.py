@@ -19,7 +19,7 @@ def print_summary(document, console):
     for line in _headlines(document):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(_energy_table(document))
-    for ratio in document["ratios"].values():
+    for ratio in document["ratios"].values() if document["comparison"]["rewritten"] else ():
         text = f"CNN / ANN {ratio_text(ratio['cnn_over_ann'])}: {ratio['basis']}"
         console.print(text, markup=False, highlight=False, soft_wrap=True)
     _print_rivals(document, console)
@@ -71,7 +71,7 @@ def _print_rivals(document, console):
     """Every rival's energy over this network's as a band over the tables, and in words where this network loses."""
     comparison, memory = document["comparison"], document["memory"]
     scope = f"arithmetic only, over {', '.join(comparison['tables'])}"
-    lines = [*_ratio_lines(comparison, scope), ARITHMETIC_ONLY]
+    lines = [*(_ratio_lines(comparison, scope) if comparison["rewritten"] else comparison["losses"]), ARITHMETIC_ONLY]
     if memory:
         lines += [
             _array_line(memory, document["network"]["name"]),

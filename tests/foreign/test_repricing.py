@@ -1,10 +1,25 @@
 """Topologies with other arithmetic: what --as prices equals the rival that stands beside the network."""
 
-import pytest
+import io
 
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+from rich.console import Console
+
+import adderhw
 from adderhw.errors import AdderHwError
+from adderhw.foreign.graph import foreign_graph
+from adderhw.foreign.repricing import priced_as, topology
+from adderhw.graph import Graph
+from adderhw.ops.base import Node
+from adderhw.report.comparison import NOTHING_REWRITTEN
+from adderhw.report.summary import print_summary
 from adderhw.simulation import SHIPPED_MODEL, simulate
-from tests.foreign.models import float_cnn, plain_cnn, quantised
+from adderhw.tensor import integer_tensor
+from export.writer import write_graph
+from tests.foreign.models import float_cnn, model_of, plain_cnn, quantised
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +83,66 @@ def test_memory_is_priced_for_a_foreign_network(tmp_path):
     add = next(layer for layer in document["layers"] if layer["op"] == "QLinearAdd")
     assert add["memory"]["accesses"]["dram"]["activations"]["read"] == 256
     assert add["memory"]["bits"]["dram"] == 256 * 8
+
+
+def own_cnn():
+    """An integer CNN as python -m quant makes one: no adder layer, a convolution between the first and the last."""
+    rng = np.random.default_rng(0)
+    code = lambda *shape: rng.integers(-7, 8, shape).astype(np.int8)  # noqa: E731
+    constants = {"w0": code(4, 1, 3, 3), "w1": code(4, 4, 3, 3), "w2": code(16, 3), "m": np.int64(3), "c": np.int64(0)}
+    constants["n"] = np.int64(8)
+
+    def requantise(name, source):
+        told = {"qmin": -128, "qmax": 127, "output_dtype": 3}
+        return Node("Requantize", name, (source, "m", "c", "n"), name, told)
+
+    nodes = [
+        Node("ConvInteger", "stem", ("x", "w0"), "s0", {"kernel_shape": (3, 3)}), requantise("a0", "s0"),
+        Node("ConvInteger", "inner", ("a0", "w1"), "s1", {"kernel_shape": (3, 3)}), requantise("a1", "s1"),
+        Node("Flatten", "flat", ("a1",), "f", {}),
+        Node("MatMulInteger", "last", ("f", "w2"), "y", {}),
+    ]  # fmt: skip
+    x = integer_tensor("x", (None, 1, 6, 6), np.int8, -128, 127)
+    return Graph("cnn", (x,), ("y",), nodes, constants)
+
+
+@pytest.mark.parametrize("arithmetic", [None, "adder", "cnn", "bnn"])
+def test_a_cnn_of_this_toolkit_is_no_rival_of_itself(tmp_path, arithmetic):
+    path = tmp_path / "cnn.onnx"
+    write_graph(own_cnn(), path)
+    np.savez(tmp_path / "x.npz", x=np.zeros((2, 1, 6, 6), np.int8))
+    data = None if arithmetic else tmp_path / "x.npz"
+    document = adderhw.simulate(path, data=data, arithmetic=arithmetic, threads=1)
+    assert document["network"]["name"] == {None: "cnn", "adder": "ann", "cnn": "cnn", "bnn": "bnn"}[arithmetic]
+    totals = {document["network"]["name"]: document["totals"]["energy_pj"]["horowitz45"]}
+    totals |= {name: rival["energy_pj"]["horowitz45"] for name, rival in document["baselines"].items()}
+    assert totals["bnn"] < totals["ann"] < totals["cnn"]
+    sentences = " ".join(document["comparison"]["losses"])
+    assert ("The adder network" in sentences) == (arithmetic == "adder")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_network_of_first_and_last_layer_has_nothing_to_rewrite(count):
+    nodes = [
+        helper.make_node("Conv", ["x" if i == 0 else f"t{i}", "w"], ["y" if i + 1 == count else f"t{i + 1}"], f"n{i}")
+        for i in range(count)
+    ]
+    sizes = ["N", 3, 8, 8]
+    proto = model_of(nodes, {"x": sizes}, {"y": None}, {"w": np.ones((3, 3, 1, 1), np.float32)})
+    layers, integer = topology(foreign_graph(proto, "m"), None)
+    with pytest.raises(
+        AdderHwError, match=rf"as: found {count} layer\(s\) with weights, of which the first and the last"
+    ):
+        priced_as(layers, integer, "adder")
+
+
+def test_a_plain_tally_says_that_nothing_is_rewritten(tmp_path):
+    node = helper.make_node("Conv", ["x", "w"], ["y"], "n")
+    proto = model_of([node], {"x": ["N", 3, 8, 8]}, {"y": None}, {"w": np.ones((3, 3, 1, 1), np.float32)})
+    onnx.save(proto, str(tmp_path / "m.onnx"))
+    document = adderhw.simulate(tmp_path / "m.onnx", threads=1)
+    assert document["comparison"]["rewritten"] is False
+    assert document["comparison"]["losses"] == [NOTHING_REWRITTEN]
+    console = Console(file=io.StringIO(), width=200)
+    print_summary(document, console)
+    assert "1.00" not in console.file.getvalue()
