@@ -131,7 +131,7 @@ def test_a_network_of_first_and_last_layer_has_nothing_to_rewrite(count):
     proto = model_of(nodes, {"x": sizes}, {"y": None}, {"w": np.ones((3, 3, 1, 1), np.float32)})
     layers, integer = topology(foreign_graph(proto, "m"), None)
     with pytest.raises(
-        AdderHwError, match=rf"as: found {count} layer\(s\) with weights, of which the first and the last"
+        AdderHwError, match=rf"as: found {count} layer\(s\) with weights, of which the first and"
     ):
         priced_as(layers, integer, "adder")
 
