@@ -111,7 +111,9 @@ def matching_operands(node, x, w):
 
 
 def padded_range(node, x, zero_point):
-    """(low, high) of what the taps read: the range of `x` widened to the padding `zero_point`, inside its format."""
+    """(low, high) of what the taps read: the range of `x`, widened to `zero_point` where some taps read padding."""
     if not x.format.min <= zero_point <= x.format.max:
         node.fail(f"x_zero_point {zero_point}", f"an integer of x, {x.format.min} to {x.format.max}")
+    if not any(node.attributes.get("pads", ())):
+        return x.lowest, x.highest
     return min(x.lowest, zero_point), max(x.highest, zero_point)

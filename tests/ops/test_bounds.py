@@ -59,14 +59,15 @@ def assert_within(graph, arrays):
 
 @st.composite
 def convolutions(draw, op, inside):
-    """(graph, low, high, zero point, first window in the image); inside: the zero point lies in the input's range."""
+    """(graph, images, first window in the image); inside: the zero point lies in the input's range, or pads nothing."""
     fmt, low, high, zero = drawn_range(draw)
-    zero = zero if inside else draw(st.integers(fmt.min, fmt.max))
+    unpadded = inside and draw(st.booleans())
+    zero = zero if inside and not unpadded else draw(st.integers(fmt.min, fmt.max))
     group, strides, dilations, kernel = (
         draw(st.integers(1, 2)),
         *draw(st.tuples(*[st.tuples(*[st.integers(1, 3)] * 2)] * 3)),
     )
-    pads = draw(st.tuples(*[st.integers(0, 3)] * 4))
+    pads = (0, 0, 0, 0) if unpadded else draw(st.tuples(*[st.integers(0, 3)] * 4))
     # The window at output position ⌈pad/stride⌉ is the first that begins inside the image; it must end there too.
     first = [-(-pads[d] // strides[d]) for d in (0, 1)]
     starts = [first[d] * strides[d] - pads[d] for d in (0, 1)]
