@@ -1,0 +1,1 @@
+"""Runs the toolkit on every ONNX file below folders of other projects, and says what it took and what it got wrong."""
