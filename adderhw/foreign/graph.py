@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from adderhw.errors import ModelError
 from adderhw.foreign.folding import Folding, sizes_of
 from adderhw.foreign.functions import inlined
-from adderhw.foreign.proxies import proxy
+from adderhw.foreign.proxies import proxies, proxy
 from adderhw.onnx_reader import ONNX_DOMAINS, array_of, name_of
 
 MICROSOFT = "com.microsoft"
@@ -204,7 +204,9 @@ def inferred(model, constants):
     shadow = onnx.ModelProto()
     shadow.CopyFrom(model)
     del shadow.graph.node[:]
-    shadow.graph.node.extend(proxy(node) for node in model.graph.node if not set(node.output) <= constants.keys())
+    shadow.graph.node.extend(
+        made for node in model.graph.node if not set(node.output) <= constants.keys() for made in proxies(node)
+    )
     present = {tensor.name for tensor in shadow.graph.initializer}
     shadow.graph.initializer.extend(
         numpy_helper.from_array(np.asarray(array), name)

@@ -35,3 +35,16 @@ def proxy(node):
     made = helper.make_node(op, names, list(node.output), name=node.name)
     made.attribute.extend(attribute for attribute in node.attribute if attribute.name in attributes)
     return made
+
+
+def proxies(node):
+    """`proxy` of a NodeProto, and behind QGemm what makes its codes or floats: their type is not that of its inputs."""
+    first = proxy(node)
+    if (node.domain, node.op_type) != ("com.microsoft", "QGemm") or len(node.input) < 2:
+        return [first]
+    sums = f"{node.output[0]} (sums)"
+    quantised = len(node.input) > 8 and node.input[7]
+    op, names = ("QuantizeLinear", node.input[7:9]) if quantised else ("DequantizeLinear", node.input[1:2])
+    last = helper.make_node(op, [sums, *names], list(node.output))
+    first.output[0] = sums
+    return [first, last]

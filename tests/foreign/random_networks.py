@@ -36,6 +36,16 @@ class Codes(NamedTuple):
     zero: int
 
 
+class Layer(NamedTuple):
+    """A layer of taps: its weight's name and type, its scales, these times the input's, and int32 bias or None."""
+
+    weight: str
+    kind: str
+    scales: np.ndarray
+    product: np.ndarray
+    bias: np.ndarray | None
+
+
 class Case(NamedTuple):
     """file: the network as a tool writes it. meaning: what it means. x: its input."""
 
@@ -219,61 +229,133 @@ class Maker:
         return self.quantize(total, a.shape, a.type, scale * np.float32(self.pick(1, 2)), even)
 
     def convolved(self, codes):
-        """A convolution between quantisers, of weights of several types; its meaning is an exact sum and its steps."""
-        x = codes if codes.type in ("uint8", "int8") else self.quantize(self.dequantize(codes), codes.shape, "int8")
+        """A convolution, between quantisers or as QLinearConv, of weights of several types."""
+        x = self.eight_bits(codes)
         c, h, w = x.shape
         outputs, kernel = int(self.rng.integers(1, 4)), (min(2, h), min(2, w))
-        kind = self.pick("int8", "int4") if self.opset >= 21 else "int8"
-        weight = self.codes(kind, (outputs, c, *kernel))
-        scales = np.exp(self.rng.uniform(-5, -1, outputs if self.rng.random() < 0.5 else ())).astype(np.float32)
-        named = {"axis": 0} if scales.ndim else {}
-        product = np.float32(x.scale) * scales
-        left = self.dequantize(x)
-        right = self.node("DequantizeLinear", [weight, self.constant(scales)], both=False, **named)
-        inputs = [left, right]
-        bias = None
-        if self.rng.random() < 0.5:
-            bias = self.rng.integers(-2000, 2000, outputs).astype(np.int32)
-            stated = np.broadcast_to(product, (outputs,)).copy()
-            inputs.append(
-                self.node("DequantizeLinear", [self.constant(bias), self.constant(stated)], both=False, axis=0)
-            )
-        summed = self.node("Conv", inputs, both=False)
-        grid = self.quantize(
-            summed, (outputs, h - kernel[0] + 1, w - kernel[1] + 1), self.pick("uint8", "int8"), both=False
-        )
-        self.mean_of_taps(x, weight, kind, bias, product, grid)
+        layer = self.layer(x, (outputs, c, *kernel), self.pick("int8", "int4") if self.opset >= 21 else "int8", 0)
+        grid = self.output_grid((outputs, h - kernel[0] + 1, w - kernel[1] + 1))
+        if layer.kind == "int8" and self.rng.random() < 0.5:
+            inputs = [*self.operands(x, layer, grid), *self.stated(layer.bias)]
+            grid = grid._replace(name=self.node("QLinearConv", inputs, both=False))
+        else:
+            inputs = self.floats(x, layer, axis=0)
+            grid = self.requantiser(self.node("Conv", inputs, both=False), grid)
+        self.mean_of_taps("ConvInteger", x, layer, grid)
         return grid
 
-    def mean_of_taps(self, x, weight, kind, bias, product, grid):
+    def multiplied(self, codes):
+        """A matrix product, between quantisers or as QLinearMatMul or QGemm; the codes as an image of 1 × 1."""
+        x = self.eight_bits(codes)
+        size, outputs = int(np.prod(x.shape)), int(self.rng.integers(1, 4))
+        x = x._replace(name=self.node("Flatten", [x.name]), shape=(size,))
+        op = self.pick("MatMul", "Gemm", "QLinearMatMul", "QGemm")
+        layer = self.layer(x, (size, outputs), "int8", 1, bias=op in ("Gemm", "QGemm"))
+        grid = self.output_grid((outputs, 1, 1))
+        if op == "QLinearMatMul":
+            name = self.node(op, self.operands(x, layer, grid), both=False)
+        elif op == "QGemm":
+            first, last = np.split(np.array(self.operands(x, layer, grid)), [6])
+            inputs = [*first, *(self.stated(layer.bias) or [""]), *last]
+            name = self.node(op, inputs, both=False, domain="com.microsoft")
+        else:
+            name = self.requantiser(self.node(op, self.floats(x, layer, axis=1), both=False), grid).name
+        self.mean_of_taps("MatMulInteger", x, layer, grid._replace(name=name))
+        sizes = self.constant(np.array((-1, *grid.shape), np.int64))
+        return grid._replace(name=self.node("Reshape", [name, sizes]))
+
+    def qlinear_added(self, codes):
+        """QLinearAdd of a tensor and itself moved, on scales of powers of two; its meaning is exact in any order."""
+        a = self.eight_bits(codes)
+        scale = np.float32(np.exp2(np.rint(np.log2(a.scale))))
+        a = self.quantize(self.dequantize(a), a.shape, a.type, scale)
+        b = self.quantize(self.dequantize(a), a.shape, a.type, scale * np.float32(0.5))
+        _, low, high = CODE_TYPES[a.type]
+        grid = Codes("", a.shape, a.type, scale * np.float32(2), 2 * int(self.rng.integers(low // 2, high // 2)))
+        inputs = [name for each in (a, b, grid) for name in (each.name, *self.grid(each)) if name]
+        name = self.node("QLinearAdd", inputs, both=False, domain="com.microsoft")
+        reals = [self.meaning("DequantizeLinear", [each.name, *self.grid(each)]) for each in (a, b)]
+        total = self.meaning("Add", reals)
+        self.meaning("QuantizeLinear", [total, *self.grid(grid)], name)
+        return grid._replace(name=name)
+
+    # -- what layers of taps are made of
+
+    def eight_bits(self, codes):
+        """The codes, requantised where they have not 8 bits."""
+        return codes if codes.type in ("uint8", "int8") else self.quantize(self.dequantize(codes), codes.shape, "int8")
+
+    def layer(self, x, shape, kind, axis, bias=True):
+        """A Layer of random weights and, now and then, a bias; scales one for each output or one in all."""
+        outputs = shape[axis]
+        scales = np.exp(self.rng.uniform(-5, -1, outputs if self.rng.random() < 0.5 else ())).astype(np.float32)
+        drawn = self.rng.integers(-2000, 2000, outputs).astype(np.int32) if bias and self.rng.random() < 0.5 else None
+        return Layer(self.codes(kind, shape), kind, scales, np.float32(x.scale) * scales, drawn)
+
+    def output_grid(self, shape):
+        """Codes without a name on a new grid of 8 bits."""
+        kind = self.pick("uint8", "int8")
+        _, low, high = CODE_TYPES[kind]
+        return Codes("", shape, kind, self.scale(), int(self.rng.integers(low, high + 1)))
+
+    def requantiser(self, real, grid):
+        """The Codes of a float tensor on that grid, which the meaning makes otherwise."""
+        return self.quantize(real, grid.shape, grid.type, grid.scale, grid.zero, both=False)
+
+    def grid(self, codes):
+        """The names of scale and zero point."""
+        zero = helper.make_tensor("", TYPES[codes.type], (), [codes.zero])
+        return self.constant(np.float32(codes.scale)), self.constant(zero)
+
+    def stated(self, bias):
+        """[the name of a bias], [] for None."""
+        return [] if bias is None else [self.constant(bias)]
+
+    def operands(self, x, layer, grid):
+        """The first eight inputs of a QLinear op."""
+        zeros = self.constant(np.zeros(layer.scales.shape, np.int8))
+        return [x.name, *self.grid(x), layer.weight, self.constant(layer.scales), zeros, *self.grid(grid)]
+
+    def floats(self, x, layer, axis):
+        """The inputs of a float op between quantisers; axis: of the weight's outputs, which ONNX takes for 1."""
+        named = {"axis": axis} if layer.scales.ndim and (axis != 1 or self.rng.random() < 0.5) else {}
+        left = self.dequantize(x)
+        inputs = [left, self.node("DequantizeLinear", [layer.weight, self.constant(layer.scales)], both=False, **named)]
+        if layer.bias is not None:
+            scales = np.broadcast_to(layer.product, layer.bias.shape).copy()
+            bias = [self.constant(layer.bias), self.constant(scales)]
+            inputs.append(self.node("DequantizeLinear", bias, both=False, axis=0))
+        return inputs
+
+    def meaning(self, op, inputs, output=None, **attributes):
+        """Adds a node to what the network means; its output's name."""
+        output = output or self.name("m")
+        self.meant.append(helper.make_node(op, inputs, [output], **attributes))
+        return output
+
+    def mean_of_taps(self, op, x, layer, grid):
         """Adds what a layer of taps means: an exact sum, a float32 product, rounding, an offset, a clip."""
-        held = numpy_helper.to_array(self.constants[weight]).astype(np.int8)
-        zero = self.constant(np.asarray(x.zero, x.type))
-        steps = [("ConvInteger", [x.name, self.constant(held), zero], {})]
-        if bias is not None:
-            steps.append(("Add", [None, self.constant(bias.reshape(-1, 1, 1))], {}))
-        factor = (np.asarray(product, np.float32) / grid.scale).reshape(-1, 1, 1)
+        held = numpy_helper.to_array(self.constants[layer.weight]).astype(np.int8)
+        column = (-1, 1, 1) if op == "ConvInteger" else (-1,)
+        value = self.meaning(op, [x.name, self.constant(held), self.constant(np.asarray(x.zero, x.type))])
+        if layer.bias is not None:
+            value = self.meaning("Add", [value, self.constant(layer.bias.reshape(column))])
+        factor = (np.asarray(layer.product, np.float32) / grid.scale).reshape(column)
         _, low, high = CODE_TYPES[grid.type]
-        steps += [
-            ("Cast", [None], {"to": TensorProto.FLOAT}),
-            ("Mul", [None, self.constant(factor)], {}),
-            ("Round", [None], {}),
-            ("Add", [None, self.constant(np.float32(grid.zero))], {}),
-            ("Clip", [None, self.constant(np.float32(low)), self.constant(np.float32(high))], {}),
-        ]  # fmt: skip
-        last = None
-        for op, inputs, attributes in steps:
-            made = self.name("m")
-            self.meant.append(helper.make_node(op, [each or last for each in inputs], [made], **attributes))
-            last = made
-        self.meant.append(helper.make_node("Cast", [last], [grid.name], to=TYPES[grid.type]))
+        value = self.meaning("Cast", [value], to=TensorProto.FLOAT)
+        value = self.meaning("Round", [self.meaning("Mul", [value, self.constant(factor)])])
+        value = self.meaning("Add", [value, self.constant(np.float32(grid.zero))])
+        value = self.meaning("Clip", [value, *(self.constant(np.float32(end)) for end in (low, high))])
+        self.meaning("Cast", [value], grid.name, to=TYPES[grid.type])
 
     # -- what a tool may write and is refused
 
     def odd_weights(self, codes):
         """Weights with a scale for each input channel, which is what ONNX's default axis 1 says."""
-        x = codes if codes.type in ("uint8", "int8") else self.quantize(self.dequantize(codes), codes.shape, "int8")
+        x = self.eight_bits(codes)
         c = x.shape[0]
+        if c == 1:  # one scale in all, which is not odd: a layer of taps
+            return self.averaged(x)
         scales = np.linspace(0.1, 0.2, c, dtype=np.float32)
         right = self.node("DequantizeLinear", [self.codes("int8", (c, c, 1, 1)), self.constant(scales)])
         return self.quantize(self.node("Conv", [self.dequantize(x), right]), x.shape, "uint8")
@@ -299,7 +381,7 @@ class Maker:
         codes = self.quantize("x", shape)
         x = self.entering(codes)
         parts = [self.requantised, self.moved_floats, self.moved_floats, self.moved_codes, self.clipped, self.chosen]
-        parts += [self.added, self.convolved, self.convolved]
+        parts += [self.added, self.qlinear_added, self.convolved, self.convolved, self.multiplied]
         if self.rng.random() < 0.1:
             self.odd, parts = True, [self.odd_weights, self.averaged, self.into_the_batch]
         for _ in range(self.rng.integers(1, 5)):
@@ -333,7 +415,7 @@ class Maker:
             [output], tensors,
         )  # fmt: skip
         opset = max(self.opset, REFERENCE_OPSET) if nodes is self.meant else self.opset
-        opsets = [helper.make_opsetid("", opset)]
+        opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
 
 

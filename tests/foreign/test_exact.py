@@ -233,7 +233,7 @@ def test_layers_between_quantisers_equal_onnxruntime(proto):
         (wrapped("Conv", unknown=3), "'layer' (Conv) has attribute unknown = 3, which is not known here"),
         (
             wrapped("Gemm", **PRODUCT, alpha=2.0),
-            "'layer' (Gemm) has alpha, beta or transA, whose product with the scales",
+            "'layer' (Gemm) has attribute alpha = 2.0, expected 1.0",
         ),
         (
             wrapped("MatMul", w=np.int8([[3, 0], [-2, 9]]), x_shape=(3, 2)),

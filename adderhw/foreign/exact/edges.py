@@ -33,7 +33,7 @@ def quantise(builder, node):
             builder.step(node.outputs[0], lambda tensors: tensors[name])
         else:
             builder.step(node.outputs[0], lambda tensors: grid.quantised(before.real(tensors[name])))
-    elif source in builder.graph.inputs and builder.graph.dtypes[source] == np.float32:
+    elif source in builder.known and builder.graph.dtypes[source] == np.float32:
         builder.step(node.outputs[0], lambda tensors: grid.quantised(tensors[source]))
     else:
         builder.refuse(node, f"quantises {source!r}, which {UNSTATED}")

@@ -69,8 +69,6 @@ def _window(builder, node, x, w, bias):
 
 def _linear(builder, node, x, w, bias):
     weight = held(builder.constant(node, w.name))
-    if any(node.attributes.get(key, 1.0) != 1.0 for key in ("alpha", "beta")) or node.attributes.get("transA", 0):
-        builder.refuse(node, "has alpha, beta or transA, whose product with the scales is not determined here")
     if not node.attributes.get("transB", 0):
         weight = weight.T
     return linear_sums(

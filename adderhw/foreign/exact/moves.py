@@ -17,6 +17,7 @@ from adderhw.foreign.folding import evaluate
 from adderhw.foreign.integers import Sums, held
 
 REFERENCE_OPSET = 19  # the first that ONNX's reference implementation has QuantizeLinear of; it meant the same before
+SCALES = "scales of the Resize"
 PADDING = 0  # in place of an element's number, the first of which is 1: a value that the op brings itself
 
 
@@ -70,11 +71,11 @@ def clip(builder, node):
 
 
 def move(builder, node):
-    """The same codes in another place: of tensors on one grid, or of integers."""
+    """The same numbers in another place: of tensors on one grid, of integers, or of floats that are known."""
     names = [name for name in node.inputs if name in builder.views or name in builder.known]
     if names and all(name in builder.views for name in names):
         _move_views(builder, node, names)
-    elif names and all(builder.are_codes(name) for name in names):
+    elif names and not any(name in builder.views for name in names):
         _move_codes(builder, node, names, node.outputs, None)
     else:
         builder.refuse(node, UNSTATED)
@@ -110,6 +111,8 @@ def _move_codes(builder, node, names, outputs, grid, sources=None):
         builder.refuse(node, "brings a constant beside activations, which is not simulated here")
     filling = _filling(builder, node, grid)
     for output, origin in zip(outputs, _origins(builder, node, names), strict=True):
+        if node.op != "Pad" and np.any(origin == PADDING):
+            builder.refuse(node, "brings numbers of its own, which are not simulated here")
         if output:
             builder.step(output, lambda tensors, origin=origin: _taken(tensors, sources, origin, filling))
 
@@ -174,7 +177,32 @@ def _evaluated(builder, node, feeds):
         raw = without(raw, "value")
         if len(node.inputs) > 2 and node.inputs[2]:
             constants[node.inputs[2]] = np.array(PADDING, next(iter(feeds.values())).dtype)
-    return evaluate(builder.graph.proto, raw, {**feeds, **constants}, f"node {node.name!r} ({node.op})")
+    where, model = f"node {node.name!r} ({node.op})", builder.graph.proto
+    if node.op == "Upsample":
+        model = reference_model(builder)
+        raw, constants = _as_resize(node), {SCALES: _scales(builder, node)}
+    return evaluate(model, raw, {**feeds, **constants}, where)
+
+
+def _as_resize(node):
+    """The Resize that an Upsample to nearest neighbours is, which ONNX's reference implementation has."""
+    return helper.make_node(
+        "Resize", [node.inputs[0], "", SCALES], [node.outputs[0]], mode="nearest",
+        coordinate_transformation_mode="asymmetric", nearest_mode="floor",
+    )  # fmt: skip
+
+
+def _scales(builder, node):
+    """float32 scales of an Upsample, an attribute before opset 9 and an input since."""
+    stated = builder.optional(node, 1)
+    return np.asarray(node.attributes.get("scales", ()) if stated is None else stated, np.float32)
+
+
+def reference_model(builder):
+    """A ModelProto of an opset for which ONNX's reference implementation has every op of ONNX's that is run here."""
+    model = onnx.ModelProto(ir_version=builder.graph.proto.ir_version)
+    model.opset_import.append(helper.make_opsetid("", max(builder.opset(""), REFERENCE_OPSET)))
+    return model
 
 
 def without(raw, name):
@@ -194,7 +222,7 @@ def _filling(builder, node, grid):
     stated = builder.optional(node, 2)
     value = float(node.attributes.get("value", 0.0) if stated is None else np.asarray(stated).reshape(-1)[0])
     if grid is None:
-        return int(value)
+        return value if np.dtype(builder.graph.dtypes[node.inputs[0]]).kind == "f" else int(value)
     code = np.rint(value / float(grid.scale)) + grid.zero_point
     if not grid.low <= code <= grid.high or grid.real(np.array(code, grid.dtype)) != np.float32(value):
         builder.refuse(node, f"pads with {value}, which is no code of its input's grid")
@@ -206,9 +234,7 @@ def folded(builder, node):
     if node.domain:
         builder.refuse(node, "computes a constant, which is not done here for this domain")
     feeds = {name: builder.constant(node, name) for name in node.inputs if name}
-    model = onnx.ModelProto(ir_version=builder.graph.proto.ir_version)
-    model.opset_import.append(helper.make_opsetid("", max(builder.opset(""), REFERENCE_OPSET)))
-    arrays = evaluate(model, node.proto, feeds, f"node {node.name!r} ({node.op})")
+    arrays = evaluate(reference_model(builder), node.proto, feeds, f"node {node.name!r} ({node.op})")
     builder.constants.update(zip(node.outputs, arrays, strict=True))
 
 

@@ -8,18 +8,20 @@ _POOL = {
     "kernel_shape": ANY, "strides": ANY, "pads": ANY, "auto_pad": ANY, "dilations": ANY, "ceil_mode": Only(0),
     "storage_order": Only(0),
 }  # fmt: skip
-_PRODUCT = {"alpha": ANY, "beta": ANY, "transA": ANY, "transB": ANY}
+_PRODUCT = {"alpha": Only(1.0), "transA": Only(0), "transB": ANY}
 _FLOAT32 = 1  # TensorProto.FLOAT
 _QUANTISE = {
     "axis": ANY, "saturate": ANY, "output_dtype": ANY, "block_size": Only(0), "precision": Only(0, _FLOAT32),
 }  # fmt: skip
 _DEQUANTISE = {"axis": ANY, "block_size": Only(0), "output_dtype": Only(0, _FLOAT32)}
+_GRIDS = ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric")
 _RESIZE = {
-    "mode": Only("nearest"), "coordinate_transformation_mode": ANY, "nearest_mode": ANY, "exclude_outside": ANY,
-    "extrapolation_value": ANY, "cubic_coeff_a": ANY, "antialias": ANY, "axes": ANY, "keep_aspect_ratio_policy": ANY,
-    "scales": ANY,
+    "mode": Only("nearest"), "coordinate_transformation_mode": Only(*_GRIDS), "nearest_mode": ANY, "axes": ANY,
+    "keep_aspect_ratio_policy": Only("stretch"), "exclude_outside": ANY, "antialias": Only(0), "cubic_coeff_a": ANY,
+    "extrapolation_value": Only(0.0),
 }  # fmt: skip
-_DROPOUT = {"ratio": ANY, "seed": ANY, "is_test": ANY}
+_UPSAMPLE = {"mode": Only("nearest"), "scales": ANY}
+_DROPOUT = {"ratio": ANY, "seed": ANY}
 
 
 def _moving(attributes=(), inputs=(1, 1), outputs=(1, 1)):
@@ -31,7 +33,7 @@ RULES = {
     ("", "QuantizeLinear"): Rule(edges.quantise, _QUANTISE, inputs=(2, 3)),
     ("", "DequantizeLinear"): Rule(edges.dequantise, _DEQUANTISE, inputs=(2, 3)),
     ("", "Conv"): Rule(layers.conv, _WINDOW, inputs=(2, 3)),
-    ("", "Gemm"): Rule(layers.gemm, _PRODUCT, inputs=(2, 3)),
+    ("", "Gemm"): Rule(layers.gemm, {**_PRODUCT, "beta": Only(1.0)}, inputs=(2, 3)),
     ("", "MatMul"): Rule(layers.matmul, inputs=(2, 2)),
     ("", "QLinearConv"): Rule(layers.qlinear_conv, _WINDOW, inputs=(8, 9)),
     ("", "QLinearMatMul"): Rule(layers.qlinear_matmul, inputs=(8, 8)),
@@ -48,7 +50,7 @@ RULES = {
     ("", "Gather"): _moving(["axis"], inputs=(2, 2)),
     ("", "Identity"): _moving(),
     ("", "Pad"): _moving(["mode", "pads", "value"], inputs=(1, 4)),
-    ("", "Reshape"): _moving(["allowzero", "shape"], inputs=(1, 2)),
+    ("", "Reshape"): _moving(["allowzero"], inputs=(2, 2)),
     ("", "Resize"): Rule(moves.move, _RESIZE, inputs=(1, 4)),
     ("", "Slice"): _moving(["axes", "starts", "ends"], inputs=(1, 5)),
     ("", "SpaceToDepth"): _moving(["blocksize"]),
@@ -57,7 +59,7 @@ RULES = {
     ("", "Tile"): _moving(inputs=(2, 2)),
     ("", "Transpose"): _moving(["perm"]),
     ("", "Unsqueeze"): _moving(["axes"], inputs=(1, 2)),
-    ("", "Upsample"): Rule(moves.move, _RESIZE, inputs=(1, 2)),
+    ("", "Upsample"): Rule(moves.move, _UPSAMPLE, inputs=(1, 2)),
     ("com.microsoft", "QuantizeLinear"): Rule(edges.quantise, {"axis": ANY}, inputs=(2, 3)),
     ("com.microsoft", "DequantizeLinear"): Rule(edges.dequantise, {"axis": ANY}, inputs=(2, 3)),
     ("com.microsoft", "QGemm"): Rule(layers.qgemm, _PRODUCT, inputs=(6, 9)),
