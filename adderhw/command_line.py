@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import sys
+from traceback import walk_tb
 
 import typer
 from rich.console import Console
@@ -68,7 +69,27 @@ def run_app(app, program, *, interrupted="interrupted; outputs that were not who
         code = silenced(
             complain(f"{where}: found {error.strerror or error}, expected a file to read or room to write", 1)
         )
+    except Exception as error:
+        if not from_kernel_cache(error):
+            raise
+        code = complain(damaged_cache(error), 1)
     sys.exit(code or 0)
+
+
+def from_kernel_cache(error):
+    """Whether Numba raised it while it read its cache of compiled kernels."""
+    return any(frame.f_globals.get("__name__") == "numba.core.caching" for frame, _ in walk_tb(error.__traceback__))
+
+
+def damaged_cache(error):
+    """The line that says where compiled kernels lie which cannot be read."""
+    from adderhw.kernels.program import run_alone  # numba, which has been loaded if its cache was read
+
+    folder = run_alone.stats.cache_path
+    return (
+        f"compiled kernels in {folder}: found a damaged file ({type(error).__name__}), expected what Numba wrote; "
+        "delete *.nbi and *.nbc there, and they are compiled again"
+    )
 
 
 def silenced(code):

@@ -1,5 +1,6 @@
 """Plan, then run: a Graph becomes a flat list of compiled steps over buffers that are laid out once."""
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ class Plan:
         self.steps = tuple(self._steps())
         self.offsets, self.image_bytes = lay_out(self.steps, self.kept)
         self.workers = [Worker(self) for _ in range(threads)]
-        self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self.pool, self.pool_process = None, None
 
     def _steps(self):
         fusions = find_fusions(self.graph, self.kept)
@@ -103,9 +104,15 @@ class Plan:
             parts = self.workers[0].run(pieces, self.threads)
         else:
             shares = [pieces[worker::sharing] for worker in range(sharing)]
-            done = list(self.pool.map(Worker.run, self.workers, shares, [1] * sharing))
+            done = list(self._threads_here().map(Worker.run, self.workers, shares, [1] * sharing))
             parts = [done[at % sharing][at // sharing] for at in range(len(pieces))]
         return parts[0] if len(parts) == 1 else {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+
+    def _threads_here(self):
+        """The pool of threads, made when it is first needed; a forked process has none of its parent's threads."""
+        if self.pool_process != os.getpid():
+            self.pool, self.pool_process = ThreadPoolExecutor(self.threads), os.getpid()
+        return self.pool
 
     def check_memory(self, images):
         """Raises ModelError where the activations of passes of so many images, one a thread, exceed max_memory."""

@@ -1,11 +1,14 @@
 """Plans: buffers never overlap while they live, and threads, batches and fusion do not change an integer."""
 
+import multiprocessing
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adderhw.errors import ModelError
+from adderhw.onnx_reader import graph_of
 from adderhw.plan import Plan, lay_out
 from tests import models
 from tests.networks import networks
@@ -64,3 +67,30 @@ def test_results_are_the_callers_own():
 def test_an_input_that_does_not_fit_is_refused(inputs, words):
     with pytest.raises(ModelError, match=words):
         Plan(models.digits_graph()).run(inputs)
+
+
+def answer_of_a_fork(plan, inputs, pipe):
+    """What a forked process gets from its parent's plan, sent back."""
+    pipe.send(plan.run(inputs)[plan.kept[0]])
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("runs_before", [0, 1])
+def test_a_plan_of_several_threads_runs_in_a_forked_process(runs_before):
+    graph = graph_of(models.digits_model(), "digits")
+    plan, name = Plan(graph, threads=2), graph.inputs[0].name
+    inputs = {name: np.random.default_rng(0).random((8, *graph.inputs[0].shape[1:])).astype(np.float32)}
+    expected = Plan(graph).run(inputs)[plan.kept[0]]
+    for _ in range(runs_before):
+        assert np.array_equal(plan.run(inputs)[plan.kept[0]], expected)
+    fork = multiprocessing.get_context("fork")
+    ours, theirs = fork.Pipe()
+    process = fork.Process(target=answer_of_a_fork, args=(plan, inputs, theirs), daemon=True)
+    process.start()
+    try:
+        assert ours.poll(60), "no answer"
+        assert np.array_equal(ours.recv(), expected)
+    finally:
+        process.kill()
+        process.join()
+    assert np.array_equal(plan.run(inputs)[plan.kept[0]], expected)

@@ -1,5 +1,8 @@
 """Exact integer kernels in Numba: adder and integer convolution, requantisation, pooling, addition."""
 
+from adderhw.kernels import cache  # noqa: F401  before any kernel: Numba looks for a place when a module is imported
+
+# isort: split
 from adderhw.kernels.convolution import (
     PackedAdderConv,
     PackedIntegerConv,
