@@ -17,11 +17,17 @@ TAPS = ("Conv", "Gemm", "MatMul", "ConvInteger", "MatMulInteger")
 
 
 class Layer(NamedTuple):
-    """One record of the tally; of a convolution or linear layer also its geometry and how many weights it has."""
+    """One record of the tally; of a convolution or linear layer also its geometry and how many weights it has.
+
+    floats: the type in which such a layer multiplies floats, '' of any other. whole: whether its weights are constant
+    floats that are whole numbers.
+    """
 
     work: LayerWork
     operands: Operands | None = None
     parameters: int = 0
+    floats: str = ""
+    whole: bool = False
 
 
 def count_network(graph, bits=None):
@@ -108,7 +114,17 @@ def _records(node, counted, tally, call):
         node.name, node.op, "mac", shape, taps.count, taps.reduction, outputs, taps.input_bits, taps.weight_bits,
         taps.accumulator_bits, events, PaperCount(mul=taps.count, add=taps.count),
     )  # fmt: skip
-    return [Layer(work, taps.operands, taps.parameters), Layer(_output_of(work, tally))]
+    floats = str(call.dtype or "floats") if taps.floating else ""
+    whole = bool(floats) and _whole(call.arrays.get(1))
+    return [Layer(work, taps.operands, taps.parameters, floats, whole), Layer(_output_of(work, tally))]
+
+
+def _whole(weight):
+    """Whether a constant weight (None: it is none) holds whole numbers alone, as integer networks in floats do."""
+    if weight is None or not weight.size:
+        return False
+    values = np.asarray(weight, np.float64)
+    return bool(np.all(values == np.rint(values)))
 
 
 def _output_of(work, tally):

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
-from adderhw.cost.baselines import ANN, BASELINES, BNN, CNN, FLOAT32, HARD_WIRED
+from adderhw.cost.baselines import ANN, BASELINES, BNN, CNN, FLOAT16, FLOAT32, HARD_WIRED
 from adderhw.errors import AdderHwError
 from adderhw.foreign.network import Layer, count_network, is_float, with_inner
 from adderhw.report.document import LayerResult, Network
 
 NETWORKS = {"adder": ANN, "cnn": CNN, "bnn": BNN}
+FLOATS = {"float32": FLOAT32, "float16": FLOAT16}
 DEFAULT_BITS = 8
 _FILE = (
     "The operations of the file itself. Rivals have other layers in place of every convolution and linear layer but "
@@ -16,6 +17,10 @@ _FILE = (
 _FLOAT = (
     " Integer rivals have {bits}-bit activations and weights: behind each layer a multiplication by a 14-bit constant, "
     "an addition, a shift and a clip, as python -m quant makes them."
+)
+_WHOLE = (
+    " Every weight is a whole number held in a float, as some tools write integer networks; it is priced as the float "
+    "that the file states."
 )
 _REPRICED = "Not the file's network but its topology as {title}: {words}"
 
@@ -27,7 +32,7 @@ def priced_as(layers, integer, name):
     """
     floating = integer is not layers
     if name is None:
-        own, title = (FLOAT32.name, FLOAT32.title) if floating else (CNN.name, CNN.title)
+        own, title = float_title(layers) if floating else (CNN.name, CNN.title)
         results = [
             LayerResult(layer.work, operands=layer.operands, integer=as_integers.work)
             for layer, as_integers in zip(layers, integer, strict=True)
@@ -46,6 +51,18 @@ def priced_as(layers, integer, name):
         for work, layer in zip(works, integer, strict=True)
     ]
     return results, baseline.name, baseline.title
+
+
+def float_title(layers):
+    """(name, title) of a network that multiplies floats, by their type."""
+    types = sorted({layer.floats for layer in layers if layer.floats})
+    known = FLOATS.get(types[0]) if len(types) == 1 else None
+    return (known.name, known.title) if known else ("float", f"CNN, {' and '.join(types)}")
+
+
+def whole_weights(layers):
+    """Whether the network multiplies floats and every weight that it multiplies by is a whole number."""
+    return all(layer.whole for layer in layers if layer.floats) and any(layer.floats for layer in layers)
 
 
 def rivals_of(name):
@@ -85,9 +102,9 @@ def own_network(results):
     return results, network_of(CNN.name, CNN.title, repriced=None, floating=False, bits=None, tally_only=None)
 
 
-def network_of(name, title, *, repriced, floating, bits, tally_only):
-    """The Network of a document, with its assumptions in words."""
-    words = NETWORKS[repriced].assumptions if repriced else _FILE
+def network_of(name, title, *, repriced, floating, bits, tally_only, whole=False):
+    """The Network of a document, with its assumptions in words. whole: of `whole_weights`."""
+    words = NETWORKS[repriced].assumptions if repriced else _FILE + _WHOLE * whole
     text = _REPRICED.format(title=title, words=words) if repriced else words
     if floating:
         text += _FLOAT.format(bits=bits or DEFAULT_BITS)

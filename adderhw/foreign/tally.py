@@ -10,7 +10,7 @@ from adderhw.files import file_digest
 from adderhw.foreign.exact import exact_network
 from adderhw.foreign.graph import ForeignGraph, foreign_graph
 from adderhw.foreign.integers import InexactError
-from adderhw.foreign.repricing import NETWORKS, network_of, own_topology, priced_as, topology
+from adderhw.foreign.repricing import NETWORKS, network_of, own_topology, priced_as, topology, whole_weights
 from adderhw.foreign.run import run_exact
 from adderhw.onnx_reader import load_proto
 from adderhw.ops.base import DOMAIN, DOMAIN_VERSION
@@ -131,5 +131,13 @@ def _document(
         tables=tables,
         command=command,
         accelerator=accelerator,
-        network=network_of(name, title, repriced=arithmetic, floating=floating, bits=bits, tally_only=reason),
+        network=network_of(
+            name,
+            title,
+            repriced=arithmetic,
+            floating=floating,
+            bits=bits,
+            tally_only=reason,
+            whole=whole_weights(layers),
+        ),
     )

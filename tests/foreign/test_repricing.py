@@ -2,16 +2,17 @@
 
 import io
 
+import ml_dtypes
 import numpy as np
 import onnx
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 from rich.console import Console
 
 import adderhw
 from adderhw.errors import AdderHwError
 from adderhw.foreign.graph import foreign_graph
-from adderhw.foreign.repricing import priced_as, topology
+from adderhw.foreign.repricing import float_title, priced_as, topology, whole_weights
 from adderhw.graph import Graph
 from adderhw.ops.base import Node
 from adderhw.report.comparison import NOTHING_REWRITTEN
@@ -19,7 +20,7 @@ from adderhw.report.summary import print_summary
 from adderhw.simulation import SHIPPED_MODEL, simulate
 from adderhw.tensor import integer_tensor
 from export.writer import write_graph
-from tests.foreign.models import float_cnn, model_of, plain_cnn, quantised
+from tests.foreign.models import float_cnn, model_of, one_op, plain_cnn, quantised
 
 
 @pytest.fixture(scope="module")
@@ -130,9 +131,7 @@ def test_a_network_of_first_and_last_layer_has_nothing_to_rewrite(count):
     sizes = ["N", 3, 8, 8]
     proto = model_of(nodes, {"x": sizes}, {"y": None}, {"w": np.ones((3, 3, 1, 1), np.float32)})
     layers, integer = topology(foreign_graph(proto, "m"), None)
-    with pytest.raises(
-        AdderHwError, match=rf"as: found {count} layer\(s\) with weights, of which the first and"
-    ):
+    with pytest.raises(AdderHwError, match=rf"as: found {count} layer\(s\) with weights, of which the first and"):
         priced_as(layers, integer, "adder")
 
 
@@ -146,3 +145,35 @@ def test_a_plain_tally_says_that_nothing_is_rewritten(tmp_path):
     console = Console(file=io.StringIO(), width=200)
     print_summary(document, console)
     assert "1.00" not in console.file.getvalue()
+
+
+def product(weight, out_type):
+    """The layers of a product by the constant."""
+    proto = one_op("MatMul", ["N", 2], constants={"w": weight})
+    for value in (*proto.graph.input, *proto.graph.output):
+        value.type.tensor_type.elem_type = out_type
+    return topology(foreign_graph(proto, "m"), None)[0]
+
+
+@pytest.mark.parametrize(
+    ("weight_type", "out_type", "name", "title"),
+    [
+        (np.float32, TensorProto.FLOAT, "float32", "CNN, fp32"),
+        (np.float16, TensorProto.FLOAT16, "float16", "CNN, fp16"),
+        (np.float64, TensorProto.DOUBLE, "float", "CNN, float64"),
+        (ml_dtypes.bfloat16, TensorProto.BFLOAT16, "float", "CNN, bfloat16"),
+    ],
+)
+def test_a_float_network_is_called_by_its_own_type(weight_type, out_type, name, title):
+    weight = np.array([[1, -3], [2, 0]], weight_type)
+    assert float_title(product(weight, out_type)) == (name, title)
+    assert whole_weights(product(weight, out_type))
+    assert not whole_weights(product(weight + weight_type(0.5), out_type))
+
+
+def test_whole_numbers_held_in_floats_are_said_so(tmp_path):
+    for part, said in ((0, True), (0.5, False)):
+        weight = np.array([[1, -3], [2, 0]], np.float32) + np.float32(part)
+        onnx.save(one_op("MatMul", ["N", 2], constants={"w": weight}), tmp_path / "m.onnx")
+        words = adderhw.simulate(tmp_path / "m.onnx")["network"]["assumptions"]
+        assert ("Every weight is a whole number held in a float" in words) == said
