@@ -4,7 +4,9 @@ from adderhw.cost.events import Tally
 from adderhw.errors import CostError
 from adderhw.foreign import element_counts as element
 from adderhw.foreign import format_counts as formats
+from adderhw.foreign import function_counts as functions
 from adderhw.foreign import pool_counts as pools
+from adderhw.foreign import qonnx_counts as qonnx
 from adderhw.foreign import tap_counts as taps
 from adderhw.foreign.calls import Counted, grid_at
 from adderhw.foreign.values import requantised
@@ -85,15 +87,30 @@ _STANDARD = {
     "ReduceSum": pools.reduce_sum,
     **dict.fromkeys(("ReduceMax", "ReduceMin"), pools.reduce_extreme),
     **dict.fromkeys(("Resize", "Upsample"), resize),
+    "ConvTranspose": taps.conv_transpose,
+    **dict.fromkeys(functions.ELEMENTWISE, functions.elementwise),
+    "Softmax": functions.softmax,
+    "LogSoftmax": functions.log_softmax,
+    "LayerNormalization": functions.layer_norm,
+    "InstanceNormalization": functions.instance_norm,
+    "GroupNormalization": functions.group_norm,
+    **dict.fromkeys(("RMSNormalization", "RMSNorm"), functions.root_mean_square_norm),
+    "LRN": functions.response_norm,
+    **dict.fromkeys(("ArgMax", "ArgMin", "TopK"), functions.largest),
+    "Where": functions.chosen,
+    **dict.fromkeys(("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"), functions.compared),
 }
 _MICROSOFT = {
     "QLinearAdd": element.qlinear_add,
     "QLinearMul": element.qlinear_mul,
     "QGemm": taps.qgemm,
     "QLinearConcat": qlinear_concat,
+    "Gelu": functions.elementwise,
     **dict.fromkeys(("QLinearAveragePool", "QLinearGlobalAveragePool"), pools.qlinear_pool),
     "QuantizeLinear": formats.quantise,
     "DequantizeLinear": formats.dequantise,
 }
 COUNTS = {("", op): function for op, function in _STANDARD.items()}
 COUNTS |= {("com.microsoft", op): function for op, function in _MICROSOFT.items()}
+_QONNX = {"Quant": qonnx.quant, "BipolarQuant": qonnx.bipolar, "Trunc": qonnx.trunc}
+COUNTS |= {(domain, op): function for domain in qonnx.DOMAINS for op, function in _QONNX.items()}

@@ -6,6 +6,7 @@ from adderhw.cost.baselines import ceil_log2
 from adderhw.cost.events import Tally
 from adderhw.errors import CostError
 from adderhw.fixed import bits_for
+from adderhw.foreign import function_counts as functions
 from adderhw.foreign.calls import Counted, given, grid_at, rescaled_code
 from adderhw.foreign.values import CODE, FLOAT, SCALED, SUM, Value, arithmetic, as_float, each, scaled
 
@@ -54,17 +55,15 @@ def multiply(call):
 
 
 def divide(call):
-    """A multiplication by the inverse of a constant; division by anything else has no cost."""
-    if not call.inputs[1].constant:
-        call.node.fail("a division by what the network computes, which has no cost here", "a constant", CostError)
-    return multiply(call)
+    """A multiplication by the inverse of a constant; of anything else the inverse is computed too."""
+    return multiply(call) if call.inputs[1].constant else functions.quotient(call)
 
 
 def power(call):
-    """A multiplication for a square; other powers have no cost."""
+    """A multiplication for a square; any other power is the exponential of a logarithm."""
     exponent = call.arrays.get(1)
     if exponent is None or np.asarray(exponent).size != 1 or float(np.asarray(exponent).reshape(())) != 2:
-        call.node.fail("a power that is no square, which has no cost here", "the constant exponent 2", CostError)
+        return functions.power(call)
     return multiply(call._replace(inputs=(call.inputs[0],) * 2))
 
 

@@ -78,7 +78,7 @@ def foreign_graph(proto, name):
         folded = folding.fold(constants, known)
     nodes = tuple(node for node in nodes if not set(node.outputs) <= constants.keys())
     check_order(nodes, {*constants, *(value.name for value in model.graph.input)})
-    shapes, dtypes = checked_types(nodes, known, constants)
+    shapes, dtypes = checked_types(nodes, known, constants, [value.name for value in model.graph.output])
     return ForeignGraph(
         name=model.graph.name or name,
         inputs=tuple(value.name for value in model.graph.input if value.name not in constants),
@@ -207,6 +207,9 @@ def inferred(model, constants):
     shadow.graph.node.extend(
         made for node in model.graph.node if not set(node.output) <= constants.keys() for made in proxies(node)
     )
+    stated = {entry.domain for entry in shadow.opset_import}
+    for domain in sorted({node.domain for node in shadow.graph.node} - stated - set(ONNX_DOMAINS)):
+        shadow.opset_import.add(domain=domain, version=1)
     present = {tensor.name for tensor in shadow.graph.initializer}
     shadow.graph.initializer.extend(
         numpy_helper.from_array(np.asarray(array), name)
@@ -223,13 +226,17 @@ def inferred(model, constants):
     return {value.name: value.type.tensor_type for value in values}
 
 
-def checked_types(nodes, known, constants):
-    """({name: sizes}, {name: dtype}) of every tensor of the nodes; raises ModelError for an unknown one."""
+def checked_types(nodes, known, constants, leaving):
+    """({name: sizes}, {name: dtype}) of every tensor of the nodes; raises ModelError for an unknown one.
+
+    A further output that nothing reads may stay unknown. leaving: names of the network's outputs.
+    """
     shapes = {name: array.shape for name, array in constants.items()}
     dtypes = {name: array.dtype for name, array in constants.items()}
+    read = {name for node in nodes for name in node.inputs} | {*leaving}
     for node in nodes:
         for name in (*node.inputs, *node.outputs):
-            if not name or name in shapes:
+            if not name or name in shapes or (name not in read and name != node.outputs[0]):
                 continue
             kind = known.get(name)
             sizes = sizes_of(kind, None)

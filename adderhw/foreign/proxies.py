@@ -2,6 +2,7 @@
 
 from onnx import helper
 
+from adderhw.foreign.qonnx_counts import DOMAINS as QONNX_DOMAINS
 from adderhw.ops.base import DOMAIN
 
 # Op → (standard op, the inputs that decide the shape, the attributes that do).
@@ -19,10 +20,17 @@ PROXIES = {
     (DOMAIN, "AdderConv"): ("Conv", (0, 1), CONV),
     (DOMAIN, "AdderGemm"): ("Gemm", (0, 1), ("transB",)),
 }
+SAME_SHAPE = {  # ops whose first output has the shape of their first input
+    *((domain, op) for domain in QONNX_DOMAINS for op in ("Quant", "BipolarQuant", "Trunc")),
+    *(("", op) for op in ("Gelu", "Swish", "LayerNormalization", "GroupNormalization", "RMSNorm")),
+    ("com.microsoft", "Gelu"),
+}
 
 
 def proxy(node):
     """The NodeProto itself, or a standard op of the same output names and shapes."""
+    if (node.domain, node.op_type) in SAME_SHAPE and node.input and node.output:
+        return helper.make_node("Identity", node.input[:1], node.output[:1], name=node.name)
     known = PROXIES.get((node.domain, node.op_type))
     if known is None:
         return node

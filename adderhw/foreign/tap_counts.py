@@ -2,7 +2,7 @@
 
 from adderhw.cost.events import Tally
 from adderhw.foreign.calls import Counted, given, grid_at, storage_bits
-from adderhw.foreign.taps import convolution, product
+from adderhw.foreign.taps import convolution, product, transposed
 from adderhw.foreign.values import CODE, FLOAT, as_float, each, requantised
 
 
@@ -10,6 +10,12 @@ def conv(call):
     """A multiplication and an addition a tap, and for a bias an addition an output (into an integer's rescaling)."""
     operands, tally = _operands(call)
     return _with_taps(call, convolution(call.node, *operands, call.shape), tally, bias=given(call, 2))
+
+
+def conv_transpose(call):
+    """As conv, with a tap for each input and element of its filter."""
+    operands, tally = _operands(call)
+    return _with_taps(call, transposed(*operands, call.shape), tally, bias=given(call, 2))
 
 
 def gemm(call):

@@ -32,6 +32,13 @@ def convolution(node, x, w, out_shape):
     return _taps(reduction, x, w, out_shape, _geometry(node, x, w) if len(w.shape) in (3, 4) else None)
 
 
+def transposed(x, w, out_shape):
+    """(Taps, Value of the sums) of a transposed convolution; an output sums at most every tap of its group."""
+    groups = x.shape[1] // w.shape[0] or 1
+    taps, value = _taps(w.shape[0] // groups * prod(w.shape[2:]), x, w, out_shape, None)
+    return taps._replace(count=prod(x.shape) * prod(w.shape[1:])), value
+
+
 def product(x, w, out_shape, *, trans_a=False, trans_b=False):
     """(Taps, Value of the sums) of a matrix product; a constant 2-D matrix on one row is a linear layer."""
     reduction = x.shape[-2] if trans_a else x.shape[-1]

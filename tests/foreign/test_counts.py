@@ -68,15 +68,60 @@ def test_the_events_of_a_float_op(proto, expected):
 
 
 @pytest.mark.parametrize(
-    "proto",
+    ("proto", "expected"),
     [
-        one_op("ConvTranspose", IMAGE, constants={"w": real(2, 3, 3, 3)}),
-        one_op("Softmax", IMAGE),
-        one_op("Sigmoid", IMAGE),
-        one_op("InstanceNormalization", IMAGE, constants={"s": real(2), "b": real(2)}),
-        one_op("Sqrt", IMAGE),
-        one_op("Pow", IMAGE, constants={"e": np.float32(3)}),
+        (one_op("ConvTranspose", IMAGE, constants={"w": real(2, 3, 3, 3)}), {"fadd:32": 864, "fmul:32": 864}),
+        (one_op("Exp", IMAGE), {"fadd:32": 10 * 32, "fmul:32": 8 * 32}),
+        (one_op("Sigmoid", IMAGE), {"fadd:32": 15 * 32, "fmul:32": 14 * 32}),
+        (one_op("Softmax", IMAGE, axis=1), {"cmp:32": 32, "fadd:32": 12 * 32 + 4 * 16, "fmul:32": 9 * 32 + 6 * 16}),
+        (
+            one_op("InstanceNormalization", IMAGE, constants={"s": real(2), "b": real(2)}),
+            {"fadd:32": 4 * 32 + 5 * 2, "fmul:32": 3 * 32 + 12 * 2},
+        ),
+        (
+            one_op("LayerNormalization", IMAGE, constants={"s": real(4)}),
+            {"fadd:32": 4 * 32 + 5 * 8, "fmul:32": 3 * 32 + 12 * 8},
+        ),
+        (one_op("Sqrt", IMAGE), {"fadd:32": 4 * 32, "fmul:32": 11 * 32}),
+        (one_op("Pow", IMAGE, constants={"e": np.float32(3)}), {"fadd:32": 21 * 32, "fmul:32": 18 * 32}),
+        (one_op("LRN", IMAGE, size=3), {"fadd:32": 28 * 32, "fmul:32": 27 * 32}),
     ],
+    ids=lambda value: value.graph.node[0].op_type if hasattr(value, "graph") else "",
+)
+def test_the_program_of_a_function(proto, expected):
+    assert events(proto) == expected
+
+
+def test_a_function_of_codes_is_computed_in_floats_and_gives_codes():
+    nodes = [
+        helper.make_node("MaxPool", ["x"], ["a"], "a", kernel_shape=[1, 1]),
+        helper.make_node("Sigmoid", ["a"], ["y"], "n"),
+    ]
+    assert events(model_of(nodes, {"x": IMAGE}, {"y": None}, {}), bits=8) == {
+        "cmp:32": 64,
+        "fadd:32": 17 * 32,
+        "fmul:32": 16 * 32,
+    }
+
+
+def test_the_quantisers_of_qonnx_count_at_their_widths():
+    constants = {"s": np.float32(0.5), "z": np.float32(0), "b": np.float32(3), "b2": np.float32(2)}
+    nodes = [
+        helper.make_node("Quant", ["x", "s", "z", "b"], ["q"], "q", domain="qonnx.custom_op.general"),
+        helper.make_node("BipolarQuant", ["w", "s"], ["v"], "v", domain="onnx.brevitas"),
+        helper.make_node("Conv", ["q", "v"], ["c"], "c"),
+        helper.make_node("Quant", ["c", "s", "z", "b"], ["r"], "r", domain="qonnx.custom_op.general"),
+        helper.make_node("Trunc", ["r", "s", "z", "b", "b2"], ["y"], "t", domain="qonnx.custom_op.general"),
+    ]
+    proto = model_of(nodes, {"x": IMAGE}, {"y": None}, constants | {"w": real(4, 2, 1, 1)})
+    assert events(proto) == {
+        "add:5": 128, "add:29": 2 * 64, "mul:3x1": 128, "mul:5x24": 64, "shift:3": 64, "shift:29": 64, "cmp:5": 128,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "proto",
+    [one_op("CumSum", IMAGE, constants={"a": np.int64(1)}), one_op("Hardmax", IMAGE), one_op("Det", IMAGE)],
     ids=lambda proto: proto.graph.node[0].op_type,
 )
 def test_an_op_without_a_cost_is_refused_by_name(proto):
@@ -112,10 +157,9 @@ def test_what_only_floats_can_is_refused_for_integers():
         events(model_of([node], {"x": IMAGE}, {"y": None}, {}, out_dtype=TensorProto.INT8))
 
 
-def test_division_by_what_the_network_computes_is_refused():
+def test_division_by_what_the_network_computes_is_an_inverse_and_a_product():
     nodes = [helper.make_node("Relu", ["x"], ["r"], "r"), helper.make_node("Div", ["x", "r"], ["y"], "n")]
-    with pytest.raises(CostError, match=r"node 'n' \(Div\): found a division by what the network computes"):
-        events(model_of(nodes, {"x": IMAGE}, {"y": None}, {}))
+    assert events(model_of(nodes, {"x": IMAGE}, {"y": None}, {})) == {"fadd:32": 4 * 32, "fmul:32": 7 * 32}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 
 from adderhw.external.subject import subject_of
 from adderhw.foreign.counts import COUNTS
+from adderhw.foreign.function_counts import ELEMENTWISE, POWER, QUOTIENT
 from adderhw.foreign.values import FLOAT32_MANTISSA, QUANT_MULTIPLIER_BITS
 from adderhw.simulation import SHIPPED_MODEL
 from quant.settings import Settings
@@ -18,6 +19,12 @@ TEXT = (Path(__file__).parents[2] / "docs" / "foreign.md").read_text(encoding="u
 def test_every_op_with_a_cost_is_in_the_table(op):
     (table,) = re.findall(r"\| ops \|.*?\n\n", TEXT, re.DOTALL)
     assert f"`{op}`" in table
+
+
+@pytest.mark.parametrize("name", [*ELEMENTWISE, "Div", "Pow"])
+def test_every_function_has_its_program_in_the_table(name):
+    program = {**ELEMENTWISE, "Div": QUOTIENT, "Pow": POWER}[name]
+    assert f"| `{name}` | {program.fmul} | {program.fadd} | {program.cmp} |" in TEXT
 
 
 @pytest.mark.parametrize("name", ["digits_int8.onnx", "cifar10_ann20_int8.onnx"])
