@@ -25,8 +25,10 @@ class ForeignCheck(Counts):
         model = with_own_initializers(proto)
         self.whole = OrtSession(model, threads, look=True)
         self.plain = OrtSession(proto, threads, PLAIN, look=True)
+        named = {name for node in proto.graph.node for name in node.output}  # not those in functions and branches
         inner = [name for name in checked_tensors(network) if name not in network.outputs]
-        self.tapped, self.cuts, self.unseen = None, {}, []
+        self.tapped, self.cuts, self.unseen = None, {}, [name for name in inner if name not in named]
+        inner = [name for name in inner if name in named]
         if inner:
             tapped = OrtSession(with_names(model, inner), threads, look=True)
             if computing(tapped.kernels) == computing(self.whole.kernels):

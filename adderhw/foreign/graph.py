@@ -9,6 +9,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from adderhw.errors import ModelError
+from adderhw.foreign.branches import check_no_branches, take_branches
 from adderhw.foreign.folding import Folding, sizes_of
 from adderhw.foreign.functions import inlined
 from adderhw.foreign.proxies import proxies, proxy
@@ -76,6 +77,10 @@ def foreign_graph(proto, name):
     while folded:
         known = inferred(model, constants)
         folded = folding.fold(constants, known)
+        if take_branches(model.graph, constants):
+            check_attributes(model)
+            nodes, folded = [plain_node(raw) for raw in model.graph.node], True
+    check_no_branches(model.graph, constants)
     nodes = tuple(node for node in nodes if not set(node.outputs) <= constants.keys())
     check_order(nodes, {*constants, *(value.name for value in model.graph.input)})
     shapes, dtypes = checked_types(nodes, known, constants, [value.name for value in model.graph.output])
