@@ -7,6 +7,7 @@ from adderhw.foreign import format_counts as formats
 from adderhw.foreign import function_counts as functions
 from adderhw.foreign import pool_counts as pools
 from adderhw.foreign import qonnx_counts as qonnx
+from adderhw.foreign import requant_shift_counts as shifts
 from adderhw.foreign import tap_counts as taps
 from adderhw.foreign.calls import Counted, grid_at
 from adderhw.foreign.values import requantised
@@ -113,4 +114,5 @@ _MICROSOFT = {
 COUNTS = {("", op): function for op, function in _STANDARD.items()}
 COUNTS |= {("com.microsoft", op): function for op, function in _MICROSOFT.items()}
 _QONNX = {"Quant": qonnx.quant, "BipolarQuant": qonnx.bipolar, "Trunc": qonnx.trunc}
+COUNTS |= dict.fromkeys(((domain, "RequantShift") for domain in shifts.DOMAINS), shifts.requant_shift)
 COUNTS |= {(domain, op): function for domain in qonnx.DOMAINS for op, function in _QONNX.items()}

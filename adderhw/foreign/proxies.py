@@ -3,6 +3,7 @@
 from onnx import helper
 
 from adderhw.foreign.qonnx_counts import DOMAINS as QONNX_DOMAINS
+from adderhw.foreign.requant_shift_counts import DOMAINS as SHIFT_DOMAINS
 from adderhw.ops.base import DOMAIN
 
 # Op → (standard op, the inputs that decide the shape, the attributes that do).
@@ -23,6 +24,7 @@ PROXIES = {
 SAME_SHAPE = {  # ops whose first output has the shape of their first input
     *((domain, op) for domain in QONNX_DOMAINS for op in ("Quant", "BipolarQuant", "Trunc")),
     *(("", op) for op in ("Gelu", "Swish", "LayerNormalization", "GroupNormalization", "RMSNorm")),
+    *((domain, "RequantShift") for domain in SHIFT_DOMAINS),
     ("com.microsoft", "Gelu"),
 }
 

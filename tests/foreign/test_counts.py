@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from adderhw.cost.events import Tally, tally_by_name
 from adderhw.errors import CostError
@@ -12,6 +12,7 @@ from adderhw.onnx_reader import load_proto
 from tests.foreign.models import float_cnn, model_of, one_op, quantised
 
 IMAGE = ["N", 2, 4, 4]
+STATED = {"div": 256, "n_levels_out": 16, "signed": 0}
 
 
 def events(proto, bits=None):
@@ -117,6 +118,32 @@ def test_the_quantisers_of_qonnx_count_at_their_widths():
     assert events(proto) == {
         "add:5": 128, "add:29": 2 * 64, "mul:3x1": 128, "mul:5x24": 64, "shift:3": 64, "shift:29": 64, "cmp:5": 128,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("quantised", "expected"),
+    [
+        (True, {"mul:3x8": 32, "add:11": 32, "mul:11x5": 32, "add:16": 32, "shift:16": 32, "cmp:11": 64}),
+        (False, {"cmp:32": 64, "fadd:32": 3 * 32 + 32, "fmul:32": 2 * 32 + 32}),
+    ],
+)
+def test_requant_shift_counts_in_the_arithmetic_of_what_it_reads(quantised, expected):
+    numbers = {name: numpy_helper.from_array(np.float32(value), name) for name, value in STATED.items()}
+    first = helper.make_node("Quant", ["x", "s", "z", "b"], ["q"], "q", domain="onnx.brevitas")
+    nodes = [
+        helper.make_node("Conv", ["q" if quantised else "x", "w"], ["c"], "c"),
+        helper.make_node("RequantShift", ["c", "m", "a"], ["y"], "n", domain="PACTOps", **numbers),
+    ]
+    constants = {"s": np.float32(0.5), "z": np.float32(0), "b": np.float32(3), "m": real(1) * 20, "a": real(1)}
+    weights = {"w": np.ones((2, 1, 1, 1), np.int8) if quantised else real(2, 1, 1, 1)}
+    proto = model_of([first] * quantised + nodes, {"x": ["N", 1, 4, 4]}, {"y": None}, constants | weights)
+    assert events(proto) == expected
+
+
+def test_a_requant_shift_that_does_not_shift_is_refused():
+    numbers = {name: numpy_helper.from_array(np.float32(3), name) for name in STATED}
+    with pytest.raises(CostError, match=r"node 'n' \(RequantShift\): found n_levels_out 3, expected a power of two"):
+        events(one_op("RequantShift", IMAGE, constants={"m": real(1), "a": real(1)}, domain="PACTOps", **numbers))
 
 
 @pytest.mark.parametrize(
