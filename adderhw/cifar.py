@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -132,7 +133,8 @@ def unpickle(path):
     Raises DataError for a file that is no pickle, or asks for anything but plain containers and NumPy arrays.
     """
     try:
-        return _SafeUnpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
+        with warnings.catch_warnings(action="ignore"):  # NumPy's, of types that a damaged pickle spells oddly
+            return _SafeUnpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
     except (pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError, AttributeError, ImportError,
             OSError, OverflowError, MemoryError) as error:  # fmt: skip
         reason = " ".join(str(error).split()) or type(error).__name__

@@ -61,12 +61,18 @@ class Graph:
             tensors[name] = self._stated(parameter_tensor(name, array))
         for tensor in self.inputs:
             add_tensor(tensors, self._stated(tensor))
+        named = set()
         for node in self.nodes:
+            if node.name in named:
+                node.fail("another node of that name before it", "a name of its own")
+            named.add(node.name)
             args = self._args(node, tensors)
             add_tensor(tensors, self._stated(BY_NAME[node.op].infer(node, args)))
         for name in self.outputs:
             if name not in tensors:
                 raise ModelError(f"output {name!r}: found no node that computes it, expected one")
+            if tensors[name].value is not None:
+                raise ModelError(f"output {name!r}: found a constant, expected what a node computes")
         return tensors
 
     def _stated(self, tensor):

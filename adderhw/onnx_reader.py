@@ -173,13 +173,27 @@ def name_of(proto):
     return proto.name or (proto.output[0] if proto.output else proto.op_type)
 
 
+def attributes_of(raw):
+    """{name: value} of a NodeProto's attributes: bytes as text, lists as tuples; raises ModelError, naming the node."""
+    values = {}
+    for attribute in raw.attribute:
+        where = f"node {name_of(raw)!r} ({raw.op_type}): attribute {attribute.name!r}"
+        if attribute.name in values:
+            raise ModelError(f"{where}: found it twice, expected it once")
+        try:
+            value = helper.get_attribute_value(attribute)
+            value = value.decode() if isinstance(value, bytes) else value
+        except UnicodeDecodeError:
+            raise ModelError(f"{where}: found bytes that are no UTF-8, expected text") from None
+        except ValueError as error:
+            raise ModelError(f"{where}: found no value ({error}), expected one") from None
+        values[attribute.name] = tuple(value) if isinstance(value, (list, tuple)) else value
+    return values
+
+
 def node_of(proto):
     """The Node of a NodeProto, its attributes by the contract."""
-    op = op_of(proto)
-    attributes = {}
-    for attribute in proto.attribute:
-        value = helper.get_attribute_value(attribute)
-        attributes[attribute.name] = value.decode() if isinstance(value, bytes) else value
+    op, attributes = op_of(proto), attributes_of(proto)
     node = Node(
         op.name, name_of(proto), tuple(proto.input), proto.output[0] if len(proto.output) == 1 else "", attributes
     )
@@ -190,17 +204,12 @@ def node_of(proto):
 
 def standard_form(node, proto):
     """A node of ONNX's own domain without the attributes that say what the contract says anyway."""
-    neutral = {"auto_pad": "NOTSET", "ceil_mode": 0, "storage_order": 0, "dilations": [1, 1]}
+    neutral = {"auto_pad": "NOTSET", "ceil_mode": 0, "storage_order": 0, "dilations": (1, 1)}
     kept = dict(node.attributes)
     for key in EDGE_DEFAULTS.get(proto.op_type, ()) if proto.domain in ONNX_DOMAINS else ():
-        if key in kept and list_or_value(kept.pop(key)) != neutral[key]:
+        if key in kept and kept.pop(key) != neutral[key]:
             node.fail(f"attribute {key} {node.attributes[key]!r}", repr(neutral[key]))
     return Node(node.op, node.name, node.inputs, node.output, kept)
-
-
-def list_or_value(value):
-    """A list for a repeated attribute, else the value."""
-    return list(value) if isinstance(value, (list, tuple)) else value
 
 
 def array_of(tensor, *, empty=False):

@@ -10,7 +10,7 @@ import onnx
 from onnx import helper
 
 from adderhw.errors import ModelError
-from adderhw.onnx_reader import ONNX_DOMAINS, array_of, load_proto, op_of
+from adderhw.onnx_reader import ONNX_DOMAINS, array_of, attributes_of, load_proto, op_of
 from adderhw.ops.base import DOMAIN, DOMAIN_VERSION
 from adderhw.ops.float_adder import FLOAT_OPS
 from adderhw.tensor import Tensor
@@ -220,21 +220,12 @@ def node_of(raw, aliases):
         raise ModelError(f"node {name!r}: found op {raw.domain or 'ai.onnx'}::{raw.op_type}, expected one of {known}")
     inputs = tuple(aliases.get(value, value) for value in raw.input)
     outputs = [output for output in raw.output if output]
-    node = FloatNode(raw.op_type, name, inputs, outputs[0] if outputs else "", attributes_of(raw))
+    attributes = {**OPERATORS[raw.op_type], **attributes_of(raw)}
+    node = FloatNode(raw.op_type, name, inputs, outputs[0] if outputs else "", attributes)
     if len(outputs) != 1:
         node.fail(f"{len(outputs)} outputs", "one")
     check_attributes(node)
     return node
-
-
-def attributes_of(raw):
-    """The node's attributes over their defaults; bytes become text and lists tuples."""
-    values = dict(OPERATORS[raw.op_type])
-    for attribute in raw.attribute:
-        value = helper.get_attribute_value(attribute)
-        value = value.decode() if isinstance(value, bytes) else value
-        values[attribute.name] = tuple(value) if isinstance(value, (list, tuple)) else value
-    return values
 
 
 def check_attributes(node):

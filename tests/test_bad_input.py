@@ -342,3 +342,42 @@ def test_the_real_command_exits_with_2_and_one_line():
     assert done.returncode == 2
     assert done.stderr == "error: nothing.onnx: found no such file, expected an ONNX file\n"
     assert done.stdout == ""
+
+
+def add_node_of_the_same_name(model):
+    last = model.graph.node[-1]
+    model.graph.node.add().CopyFrom(last)
+    model.graph.node[-1].output[0] = "again"
+
+
+def give_out_a_constant(model):
+    model.graph.output[0].name = model.graph.initializer[0].name
+
+
+def reshape_by_a_scalar(model):
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.int64(4), "sizes"))
+    last = model.graph.node[-1]
+    model.graph.node.append(onnx.helper.make_node("Reshape", [last.output[0], "sizes"], ["shaped"], "shaping"))
+
+
+def attribute_of_bytes(model):
+    model.graph.node[0].attribute.append(onnx.helper.make_attribute("realisation", b"\xff\xfe"))
+
+
+def attribute_twice(model):
+    node = next(node for node in model.graph.node if node.attribute)
+    node.attribute.add().CopyFrom(node.attribute[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (add_node_of_the_same_name, "found another node of that name before it, expected a name of its own"),
+        (give_out_a_constant, "found a constant, expected what a node computes"),
+        (reshape_by_a_scalar, "found shape 'sizes' of int64 and shape [], expected int64 of rank 1"),
+        (attribute_of_bytes, "found bytes that are no UTF-8, expected text"),
+        (attribute_twice, "found it twice, expected it once"),
+    ],
+)
+def test_a_changed_structure(refused, tmp_path, change, words):
+    refused(changed(tmp_path, change), words=[words, "model.onnx"])

@@ -13,7 +13,7 @@ from adderhw.foreign.branches import check_no_branches, take_branches
 from adderhw.foreign.folding import Folding, sizes_of
 from adderhw.foreign.functions import inlined
 from adderhw.foreign.proxies import proxies, proxy
-from adderhw.onnx_reader import ONNX_DOMAINS, array_of, name_of
+from adderhw.onnx_reader import ONNX_DOMAINS, array_of, attributes_of, name_of
 
 MICROSOFT = "com.microsoft"
 MOST_STATED = 1024  # elements of a constant whose values shape inference is told; of larger ones, their shape
@@ -83,10 +83,12 @@ def foreign_graph(proto, name):
     check_no_branches(model.graph, constants)
     nodes = tuple(node for node in nodes if not set(node.outputs) <= constants.keys())
     check_order(nodes, {*constants, *(value.name for value in model.graph.input)})
-    shapes, dtypes = checked_types(nodes, known, constants, [value.name for value in model.graph.output])
+    inputs = tuple(value.name for value in model.graph.input if value.name not in constants)
+    leaving = [value.name for value in model.graph.output]
+    shapes, dtypes = checked_types(inputs, nodes, known, constants, leaving)
     return ForeignGraph(
         name=model.graph.name or name,
-        inputs=tuple(value.name for value in model.graph.input if value.name not in constants),
+        inputs=inputs,
         outputs=tuple(value.name for value in model.graph.output),
         nodes=nodes,
         shapes=shapes,
@@ -154,10 +156,7 @@ def check_attributes(model):
     for raw in model.graph.node:
         node = proxy(raw)
         domain = "" if node.domain in ONNX_DOMAINS else node.domain
-        try:
-            stated = onnx.defs.get_schema(node.op_type, opsets.get(domain, 0), domain).attributes
-        except onnx.defs.SchemaError:
-            stated = {}
+        stated = stated_attributes(node, opsets.get(domain, 0), domain)
         for attribute in raw.attribute:
             found = onnx.AttributeProto.AttributeType.Name(attribute.type)
             expected = stated[attribute.name].type.name if attribute.name in stated else "a value"
@@ -167,6 +166,19 @@ def check_attributes(model):
                 continue
             where = f"node {name_of(raw)!r} ({raw.op_type})"
             raise ModelError(f"{where}: found {found} in attribute {attribute.name!r}, expected {expected}")
+
+
+def stated_attributes(node, version, domain):
+    """{name: attribute} of an op's schema, empty for one that ONNX does not define; raises ModelError where it came
+    with a later opset than the model's."""
+    if not onnx.defs.has(node.op_type, domain=domain):
+        return {}
+    try:
+        return onnx.defs.get_schema(node.op_type, version, domain).attributes
+    except onnx.defs.SchemaError:
+        since = onnx.defs.get_schema(node.op_type, domain=domain).since_version
+        where = f"node {name_of(node)!r} ({node.op_type})"
+        raise ModelError(f"{where}: found opset {version}, expected one that has it (it is of {since})") from None
 
 
 def set_batch(graph, constants):
@@ -188,14 +200,9 @@ def set_batch(graph, constants):
 
 
 def plain_node(raw):
-    """The ForeignNode of a NodeProto, bytes as text and lists as tuples; raises ModelError for one without output."""
-    attributes = {}
-    for attribute in raw.attribute:
-        value = helper.get_attribute_value(attribute)
-        value = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-        attributes[attribute.name] = tuple(value) if isinstance(value, (list, tuple)) else value
+    """The ForeignNode of a NodeProto; raises ModelError for one without output."""
     domain = "" if raw.domain in ONNX_DOMAINS else raw.domain
-    node = ForeignNode(raw.op_type, domain, name_of(raw), tuple(raw.input), tuple(raw.output), attributes, raw)
+    node = ForeignNode(raw.op_type, domain, name_of(raw), tuple(raw.input), tuple(raw.output), attributes_of(raw), raw)
     if not node.outputs or not node.outputs[0]:
         node.fail("no first output", "one")
     return node
@@ -224,32 +231,41 @@ def inferred(model, constants):
     add_large(shadow.graph, constants)
     try:
         result = onnx.shape_inference.infer_shapes(shadow, data_prop=True)
-    except onnx.shape_inference.InferenceError as error:
+    except Exception as error:  # besides InferenceError what its C++ raises: bad sizes, no memory
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"model: found shapes that do not fit ({reason}), expected a valid model") from None
     values = (*result.graph.input, *result.graph.value_info, *result.graph.output)
     return {value.name: value.type.tensor_type for value in values}
 
 
-def checked_types(nodes, known, constants, leaving):
-    """({name: sizes}, {name: dtype}) of every tensor of the nodes; raises ModelError for an unknown one.
+def checked_types(inputs, nodes, known, constants, leaving):
+    """({name: sizes}, {name: dtype}) of inputs and every tensor of the nodes; raises ModelError for an unknown one.
 
     A further output that nothing reads may stay unknown. leaving: names of the network's outputs.
     """
     shapes = {name: array.shape for name, array in constants.items()}
     dtypes = {name: array.dtype for name, array in constants.items()}
-    read = {name for node in nodes for name in node.inputs} | {*leaving}
-    for node in nodes:
-        for name in (*node.inputs, *node.outputs):
-            if not name or name in shapes or (name not in read and name != node.outputs[0]):
-                continue
-            kind = known.get(name)
-            sizes = sizes_of(kind, None)
-            if sizes is None:
-                node.fail(f"no shape for {name!r}", "sizes that ONNX shape inference finds (is the op a standard one?)")
-            shapes[name] = sizes
-            if kind.elem_type not in TensorProto.DataType.values():
-                node.fail(f"element type {kind.elem_type} of {name!r}", "one of ONNX's")
-            if kind.elem_type != TensorProto.UNDEFINED:
-                dtypes[name] = np.dtype(helper.tensor_dtype_to_np_dtype(kind.elem_type))
+    needed = {name for node in nodes for name in (*node.inputs, *node.outputs[:1])} | {*leaving}
+    reading = [(node.fail, name) for node in nodes for name in (*node.inputs, *node.outputs) if name in needed and name]
+    for fail, name in [*((fail_input(name), name) for name in inputs), *reading]:
+        if name in shapes:
+            continue
+        kind = known.get(name)
+        sizes = sizes_of(kind, None)
+        if sizes is None:
+            fail(f"no shape for {name!r}", "sizes that ONNX shape inference finds (is the op a standard one?)")
+        shapes[name] = sizes
+        if kind.elem_type not in TensorProto.DataType.values():
+            fail(f"element type {kind.elem_type} of {name!r}", "one of ONNX's")
+        if kind.elem_type != TensorProto.UNDEFINED:
+            dtypes[name] = np.dtype(helper.tensor_dtype_to_np_dtype(kind.elem_type))
     return shapes, dtypes
+
+
+def fail_input(name):
+    """What raises the ModelError of an input."""
+
+    def fail(found, expected):
+        raise ModelError(f"input {name!r}: found {found}, expected {expected}")
+
+    return fail

@@ -57,7 +57,10 @@ class Reshape(Flatten):
     def infer(self, node, args):
         """Only shapes that keep the batch axis."""
         x, shape = args
-        sizes = [int(v) for v in parameter(node, shape, "shape")]
+        stated = parameter(node, shape, "shape")
+        if stated.ndim != 1 or stated.dtype != np.int64:
+            node.fail(f"shape {shape.name!r} of {stated.dtype} and shape {list(stated.shape)}", "int64 of rank 1")
+        sizes = stated.tolist()
         rest = [x.shape[i] if v == 0 and i < len(x.shape) else v for i, v in enumerate(sizes)][1:]
         if -1 in rest:
             known = prod(v for v in rest if v != -1)

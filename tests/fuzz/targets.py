@@ -12,6 +12,7 @@ from tests.fuzz import seeds
 from tests.fuzz.hostile import OUTSIDE, move_outside, nest, prolong
 from tests.fuzz.mutations import mutate_bytes, mutate_fields, mutate_json, mutate_json_lines, mutate_model
 from tests.fuzz.seeds import command, mixed, place, place_images, sweep
+from tests.fuzz.structure import mutate_structure
 
 
 class Target(NamedTuple):
@@ -199,6 +200,9 @@ TARGETS = {
     "model": Target(24, "model.onnx", seeds.valid_models, ONNX, simulate),
     "float model": Target(8, "float.onnx", seeds.float_models, ONNX, quantise),
     "foreign model": Target(10, "foreign.onnx", seeds.foreign_models, ONNX, tally),
+    "structure": Target(40, "model.onnx", seeds.valid_models, (mutate_structure,), simulate),
+    "float structure": Target(15, "float.onnx", seeds.float_models, (mutate_structure,), quantise),
+    "foreign structure": Target(40, "foreign.onnx", seeds.foreign_models, (mutate_structure,), tally),
     "long model": Target(1, "long.onnx", seeds.foreign_models, (prolong, nest), tally),
     "long float model": Target(1, "long.onnx", seeds.float_models, (prolong, nest), quantise),
     "external data": Target(4, "model.onnx", seeds.valid_models, (move_outside,), read_beside_secrets),

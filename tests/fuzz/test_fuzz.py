@@ -12,6 +12,7 @@ from tests.fuzz import worker
 from tests.fuzz.hostile import move_outside, nest, prolong
 from tests.fuzz.mutations import mutate_bytes, mutate_fields, mutate_json, mutate_json_lines, mutate_model
 from tests.fuzz.seeds import valid_models
+from tests.fuzz.structure import CHANGES, mutate_structure
 from tests.fuzz.targets import BYTES, TARGETS, Target
 
 
@@ -32,6 +33,7 @@ JSON, TOML = b'{"a": [1, {"b": 2}], "c": [[0]], "d": {}}', b"a = 1\nb = 2\n[c]\n
     [
         (mutate_bytes, valid_models()[0]),
         (mutate_model, valid_models()[0]),
+        (mutate_structure, valid_models()[0]),
         (move_outside, valid_models()[0]),
         (prolong, valid_models()[0]),
         (nest, valid_models()[0]),
@@ -52,6 +54,19 @@ def test_changed_fields_leave_a_model_that_parses():
     assert len(changed) > 90
     for each in changed:
         onnx.ModelProto().ParseFromString(each)
+
+
+@pytest.mark.parametrize("change", dict.fromkeys(CHANGES), ids=lambda change: change.__name__)
+def test_every_change_of_structure_leaves_another_model_that_parses(change):
+    (data,) = valid_models()
+    made = set()
+    for seed in range(30):
+        model = onnx.ModelProto.FromString(data)
+        change(np.random.default_rng(seed), model)
+        made.add(model.SerializeToString())
+        onnx.ModelProto.FromString(model.SerializeToString())
+    assert len(made) > 3
+    assert made - {data}
 
 
 def outside(location):
