@@ -2,9 +2,12 @@
 
 from importlib import import_module
 
+from adderhw.starting import watch
+
 _LAZY = {"load": "adderhw.simulation", "simulate": "adderhw.simulation", "AdderHwError": "adderhw.errors"}
 __all__ = ["AdderHwError", "load", "simulate"]
 __version__ = "0.1.0"
+watch()
 
 
 def __getattr__(name):

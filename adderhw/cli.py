@@ -11,6 +11,7 @@ from rich.console import Console
 
 from adderhw.command_line import check_outputs, progress_bar, run_app
 from adderhw.memory_limit import memory_limit
+from adderhw.printable import one_line
 
 PROGRAM = "python -m adderhw.simulate"
 EXAMPLES = f"""Examples:
@@ -155,7 +156,7 @@ def command(
         print(f"{path}: written", file=sys.stderr)
     summary.print_summary(document, Console())
     if document["check"] and document["check"]["mismatches"]:
-        print(f"check failed: {document['check']['first']}", file=sys.stderr)
+        print(one_line(f"check failed: {document['check']['first']}"), file=sys.stderr)
         raise typer.Exit(1)
 
 

@@ -11,6 +11,8 @@ from rich.console import Console
 
 from adderhw.errors import AdderHwError, RunError
 from adderhw.files import check_writable
+from adderhw.printable import one_line
+from adderhw.starting import begun
 
 TYPER_INTERRUPTED = 128 + signal.SIGINT  # what typer returns in place of a KeyboardInterrupt
 
@@ -45,8 +47,10 @@ def run_app(app, program, *, interrupted="interrupted; outputs that were not who
     """Runs a typer app and exits: 0 done, 1 for a run that failed or was interrupted, 2 for bad input.
 
     interrupted: what Ctrl-C prints. One line on stderr, never a traceback; a reader of stdout that leaves early is told
-    nothing.
+    nothing. What stdout's encoding does not have is written as an escape; where it is closed, text goes nowhere.
     """
+    begun()
+    take_any_text()
     try:
         code = app(prog_name=program, standalone_mode=False)
         if code == TYPER_INTERRUPTED:
@@ -92,6 +96,15 @@ def damaged_cache(error):
     )
 
 
+def take_any_text():
+    """Makes stdout and stderr write an escape where a character is not in their encoding, or nothing if closed."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (open until the end)
+        elif hasattr(getattr(sys, name), "reconfigure"):
+            getattr(sys, name).reconfigure(errors="backslashreplace")
+
+
 def silenced(code):
     """Returns `code`; what stdout still holds goes nowhere, lest the interpreter's last flush fails too."""
     with contextlib.suppress(OSError, ValueError):
@@ -101,5 +114,5 @@ def silenced(code):
 
 def complain(message, code):
     """Prints one line on stderr and returns the exit code."""
-    print(f"error: {' '.join(str(message).split())}", file=sys.stderr)
+    print(one_line(f"error: {message}"), file=sys.stderr)
     return code

@@ -32,12 +32,14 @@ def check_writable(path):
 def write_atomic(path, data):
     """Write `data` (bytes, or str as UTF-8 with its line ends kept) to `path`; an older file is replaced whole.
 
+    Bytes of a file's name that are no UTF-8, which Python keeps as lone surrogates, are written as \\udcNN, which is
+    JSON too.
     The bytes go to a temporary file in the same folder, reach the disk, and take the name in one step
     (os.replace). On failure the older file stands and nothing else is left. A link stays: the file that it names is
     replaced. A terminal, pipe or /dev/null is written to. Raises AdderHwError when the folder does not exist or
     cannot be written, or something else than a file has the name, WriteError when the disk is full.
     """
-    path, data = Path(path), data.encode() if isinstance(data, str) else data
+    path, data = Path(path), data.encode(errors="backslashreplace") if isinstance(data, str) else data
     check_writable(path)
     if is_stream(path):
         try:

@@ -15,7 +15,7 @@ def memory_limit(text=None):
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     match = SIZE.fullmatch(text.strip())
     unit = UNITS.get(match[2].upper()) if match else None
-    size = int(float(match[1]) * unit) if unit else 0
-    if size < 1:
-        raise AdderHwError(f"max memory: found {text!r}, expected a size such as 2GiB or 500MB")
-    return size
+    size = float(match[1]) * unit if unit else 0.0
+    if not 1 <= size < 1 << 63:
+        raise AdderHwError(f"max memory: found {text[:40]!r}, expected a size such as 2GiB or 500MB, below 2^63 bytes")
+    return int(size)

@@ -103,13 +103,15 @@ def from_file(path, limit):
     """Samples from an array file; `x` and `y` in an .npz, x alone in an .npy. Never unpickles."""
     loaded = read_arrays(path)
     if isinstance(loaded, np.ndarray):
-        return Samples(path.name, None, loaded[:limit], None)
+        loaded = {"x": loaded}
     if "x" not in loaded:
         raise DataError(f"{path}: found arrays {sorted(loaded)}, expected x (images) and optionally y (labels)")
-    x, y = loaded["x"][:limit], loaded["y"][:limit] if "y" in loaded else None
-    if y is not None and (y.ndim != 1 or len(y) != len(x) or y.dtype.kind not in "iu"):
+    x, y = loaded["x"], loaded.get("y")
+    if not x.ndim:
+        raise DataError(f"{path}: found a single {x.dtype} in x, expected an array of images")
+    if y is not None and (y.shape != (len(x),) or y.dtype.kind not in "iu"):
         raise DataError(f"{path}: found y of {y.dtype} and shape {list(y.shape)}, expected {len(x)} integer labels")
-    return Samples(path.name, None, x, None if y is None else y.astype(np.int64))
+    return Samples(path.name, None, x[:limit], None if y is None else y[:limit].astype(np.int64))
 
 
 def check_labels(samples, scores):

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from adderhw.errors import AdderHwError
 from adderhw.files import write_atomic
+from adderhw.report.csv_cells import cells
 
 SCHEMA = 1
 FORMATS = (".png", ".svg", ".pdf")
@@ -94,7 +95,7 @@ def write_csv(comparison, path):
     text = io.StringIO()
     writer = csv.DictWriter(text, (*COLUMNS, *MEASURES), extrasaction="ignore", lineterminator="\r\n")
     writer.writeheader()
-    writer.writerows(map(tensor_section, comparison.tensors))
+    writer.writerows(cells(tensor_section(tensor)) for tensor in comparison.tensors)
     write_atomic(path, text.getvalue())
 
 

@@ -9,6 +9,7 @@ from rich.table import Table
 from adderhw.errors import AdderHwError
 from adderhw.files import write_atomic
 from adderhw.proportions import standard_error
+from adderhw.report.csv_cells import cells
 from adderhw.report.figures import count_text, energy_scale, energy_text
 from quant.sweep_config import EXACT, NO_ACCELERATOR, Point
 
@@ -91,7 +92,7 @@ def write_csv(records, path):
     writer.writeheader()
     for record in records:
         figures = {name: record.get(name) for name in FIGURES}
-        writer.writerow({**record["point"], **figures, **(record.get("memory") or {})})
+        writer.writerow(cells({**record["point"], **figures, **(record.get("memory") or {})}))
     write_atomic(path, text.getvalue())
 
 

@@ -3,6 +3,7 @@
 from functools import cache
 
 from llvmlite import binding
+from numba import config
 
 from adderhw.errors import AdderHwError
 
@@ -17,8 +18,15 @@ NEEDS = {
 @cache
 def paths():
     """Names of the kernel paths this machine can run, best first; "portable" runs on any CPU."""
-    features = binding.get_host_cpu_features()
+    features = cpu_features()
     return tuple(name for name, needed in NEEDS.items() if all(features.get(feature) for feature in needed))
+
+
+def cpu_features():
+    """{feature: whether Numba compiles for it}: this machine's, or what NUMBA_CPU_FEATURES says ('generic': none)."""
+    if config.CPU_FEATURES is None:
+        return binding.get_host_cpu_features()
+    return {each[1:]: each[0] == "+" for each in config.CPU_FEATURES.split(",") if each}
 
 
 def choose_path(name=None):

@@ -5,6 +5,7 @@ import io
 
 from adderhw.files import write_atomic
 from adderhw.report.accuracy_charts import accuracy_chart
+from adderhw.report.csv_cells import cells
 from adderhw.report.markdown import escaped, markdown_table
 from adderhw.report.page import environment
 
@@ -30,9 +31,9 @@ def write_csv(runs, path):
     """A row a figure and a layer, RFC 4180, raw values, empty where a run has none; AdderHwError when not writable."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(("section", "figure", "unit", *runs.names))
+    writer.writerow(cells(("section", "figure", "unit", *runs.names)))
     for section, rows in (("network", runs.rows), (f"layer, {runs.table}", runs.layers)):
-        writer.writerows((section, row.label, row.unit, *row.values) for row in rows)
+        writer.writerows(cells((section, row.label, row.unit, *row.values)) for row in rows)
     write_atomic(path, text.getvalue())
 
 

@@ -5,6 +5,7 @@ import io
 import json
 
 from adderhw.files import write_atomic
+from adderhw.report.csv_cells import cells
 
 MEMORY = ("cycles", "utilisation", "dram_bits", "registers pJ", "buffer pJ", "dram_low pJ", "dram_high pJ")
 
@@ -25,7 +26,7 @@ def write_csv(document, path):
     text = io.StringIO()
     writer = csv.DictWriter(text, _columns(document), restval="", lineterminator="\r\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(map(cells, rows))
     write_atomic(path, text.getvalue())
 
 
