@@ -246,12 +246,14 @@ def checked_types(inputs, nodes, known, constants, leaving):
     shapes = {name: array.shape for name, array in constants.items()}
     dtypes = {name: array.dtype for name, array in constants.items()}
     needed = {name for node in nodes for name in (*node.inputs, *node.outputs[:1])} | {*leaving}
-    reading = [(node.fail, name) for node in nodes for name in (*node.inputs, *node.outputs) if name in needed and name]
+    reading = [(node.fail, name) for node in nodes for name in (*node.inputs, *node.outputs) if name]
     for fail, name in [*((fail_input(name), name) for name in inputs), *reading]:
         if name in shapes:
             continue
         kind = known.get(name)
         sizes = sizes_of(kind, None)
+        if sizes is None and name not in needed and name not in inputs:
+            continue
         if sizes is None:
             fail(f"no shape for {name!r}", "sizes that ONNX shape inference finds (is the op a standard one?)")
         shapes[name] = sizes

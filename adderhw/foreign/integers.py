@@ -66,6 +66,11 @@ class Scaled(NamedTuple):
         scale = scale.reshape(()) if scale.size == 1 else scale.reshape(-1)
         return cls(scale, int(zeros[0]), container, low, high, axis)
 
+    @property
+    def is_byte(self):
+        """Whether its codes have 8 bits."""
+        return self.high - self.low == (1 << 8) - 1
+
     def single(self, refuse):
         """Refuses a grid of more than one scale."""
         if self.scale.ndim:
@@ -92,14 +97,24 @@ class Scaled(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Sums that wait for an output grid: exact numbers by run(tensors), and rescale(numbers, grid) → codes."""
+    """Sums that wait for an output grid: exact numbers by run(tensors), and rescale(numbers, grid) → codes.
+
+    fused: whether onnxruntime fuses the layer with the quantisers around it. exact: whether float32 sums it without
+    rounding, in any order.
+    """
 
     run: Callable
     rescale: Callable
+    fused: bool = True
+    exact: bool = False
 
     def rescaled(self, grid):
         """tensors → codes on `grid`."""
         return lambda tensors: self.rescale(self.run(tensors), grid)
+
+    def is_open(self, grid):
+        """Whether between quantisers the codes on `grid` depend on the order of float32 sums."""
+        return not (self.fused and grid.is_byte) and not (self.exact and is_power_of_two(grid.scale))
 
     @staticmethod
     def pooled(node, x):
@@ -140,6 +155,10 @@ class AddedSums(NamedTuple):
     left: Scaled
     right: Scaled
     refuse: Callable
+
+    def is_open(self, grid):
+        """Whether the order of float32 sums decides; `rescaled` refuses those where it does."""
+        return False
 
     def rescaled(self, grid):
         """tensors → codes on `grid`; refuses scales whose float32 arithmetic rounds."""
@@ -205,4 +224,13 @@ def _sums(op, node, name, x, weight, w, bias, shape, attributes, threads, refuse
         scaled = np.rint(sums.astype(np.float32) * scale)
         return grid.clipped(scaled + np.float32(grid.zero_point))
 
-    return Sums(run, rescale)
+    summed = np.abs(weight.astype(np.int64) - w.zero_point).sum(axis=tuple(range(1, 4)) if rest else 0)
+    most = summed.max(initial=0) * max(x.high - x.zero_point, x.zero_point - x.low)
+    most = int(most) + (0 if bias is None else int(np.abs(np.asarray(bias, np.int64)).max(initial=0)))
+    exact = most < EXACT_FLOAT32 and is_power_of_two(x.scale) and is_power_of_two(w.scale)
+    return Sums(run, rescale, fused=x.is_byte and w.is_byte, exact=exact)
+
+
+def is_power_of_two(scale):
+    """Whether each scale is one."""
+    return bool(np.all(np.frexp(scale)[0] == 0.5))

@@ -235,6 +235,11 @@ class Maker:
         outputs, kernel = int(self.rng.integers(1, 4)), (min(2, h), min(2, w))
         layer = self.layer(x, (outputs, c, *kernel), self.pick("int8", "int4") if self.opset >= 21 else "int8", 0)
         grid = self.output_grid((outputs, h - kernel[0] + 1, w - kernel[1] + 1))
+        if layer.kind == "int4":  # fused by nobody: exact on powers of two, else refused
+            if self.rng.random() < 0.3:
+                self.odd = True
+            else:
+                x, layer, grid = self.on_powers(x, layer, grid)
         if layer.kind == "int8" and self.rng.random() < 0.5:
             inputs = [*self.operands(x, layer, grid), *self.stated(layer.bias)]
             grid = grid._replace(name=self.node("QLinearConv", inputs, both=False))
@@ -297,6 +302,13 @@ class Maker:
         kind = self.pick("uint8", "int8")
         _, low, high = CODE_TYPES[kind]
         return Codes("", shape, kind, self.scale(), int(self.rng.integers(low, high + 1)))
+
+    def on_powers(self, x, layer, grid):
+        """The three with scales that are powers of two."""
+        power = lambda scale: np.exp2(np.rint(np.log2(scale))).astype(np.float32)  # noqa: E731
+        x = self.quantize(self.dequantize(x), x.shape, x.type, power(x.scale))
+        scales = power(layer.scales)
+        return x, layer._replace(scales=scales, product=x.scale * scales), grid._replace(scale=power(grid.scale))
 
     def requantiser(self, real, grid):
         """The Codes of a float tensor on that grid, which the meaning makes otherwise."""

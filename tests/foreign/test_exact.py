@@ -512,3 +512,30 @@ def test_an_integer_clip_is_simulated_and_narrows_weights(floats):
     assert np.array_equal(found, expected)
     layer = next(layer.work for layer in count_network(foreign_graph(proto, "m")) if layer.work.name == "layer")
     assert (layer.input_bits, layer.weight_bits) == (8, 4)
+
+
+@pytest.mark.parametrize("narrow", ["weights", "output"])
+def test_a_layer_that_onnxruntime_does_not_fuse_is_determined_where_float32_does_not_round(narrow):
+    def layer(scale):
+        weight = helper.make_tensor(
+            "w", TensorProto.INT4 if narrow == "weights" else TensorProto.INT8, [2, 2], [-7, 3, 5, 1]
+        )
+        zero = helper.make_tensor("yz", TensorProto.INT8 if narrow == "weights" else TensorProto.INT16, [], [0])
+        nodes = [
+            helper.make_node("DequantizeLinear", ["w", "ws"], ["v"], "weights"),
+            helper.make_node("MatMul", ["d", "v"], ["s"], "layer"),
+            helper.make_node("QuantizeLinear", ["s", "ys", "yz"], ["t"], "leave"),
+            helper.make_node("DequantizeLinear", ["t", "ys", "yz"], ["y"], "end"),
+        ]
+        proto = behind_codes(nodes, opset=21, ws=np.float32(0.125), ys=np.float32(scale))
+        proto.graph.initializer.extend([weight, zero])
+        del proto.graph.input[0].type.tensor_type.shape.dim[2:]
+        return proto
+
+    x = np.random.default_rng(0).uniform(-5, 120, (50, 2)).astype(np.float32)
+    found, expected = reference(layer(0.25), x)
+    assert np.array_equal(found, expected)
+    with pytest.raises(
+        InexactError, match=r"'leave' \(QuantizeLinear\) quantises 's', which onnxruntime does not fuse"
+    ):
+        exact_network(foreign_graph(layer(0.3), "m"), 1)

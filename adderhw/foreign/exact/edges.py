@@ -22,6 +22,12 @@ def quantise(builder, node):
         sums, relu = builder.pending[source]
         if not builder.only_reader(source):
             builder.refuse(node, f"reads {source!r}, a sum in floating point that other nodes read too")
+        if sums.is_open(grid):
+            builder.refuse(
+                node,
+                f"quantises {source!r}, which onnxruntime does not fuse (codes that have not 8 bits): "
+                "the order of its float32 sums is open",
+            )
         if relu and grid.zero_point != grid.low:
             builder.refuse(node, "does not clip at 0 what a Relu before it does")
         builder.step(node.outputs[0], sums.rescaled(grid))
