@@ -20,7 +20,12 @@ def count(call):
         names = ", ".join(sorted({op for _, op in COUNTS}))
         domain = call.node.domain or "ai.onnx"
         call.node.fail(f"op {domain}::{call.node.op}, which has no cost here", f"one of {names}", CostError)
-    return known(call)
+    try:
+        return known(call)
+    except CostError as error:
+        if str(error).startswith("node "):
+            raise
+        raise CostError(f"node {call.node.name!r} ({call.node.op}): {error}") from None
 
 
 def wiring(call):

@@ -140,6 +140,15 @@ def test_requant_shift_counts_in_the_arithmetic_of_what_it_reads(quantised, expe
     assert events(proto) == expected
 
 
+def test_integers_too_wide_to_count_name_their_node():
+    names = {"dtype": TensorProto.INT64, "out_dtype": TensorProto.INT64}
+    node = helper.make_node("Mul", ["x", "b"], ["y"], "n")
+    add = helper.make_node("Add", ["y", "b"], ["z"], "wide")
+    proto = model_of([node, add], {"x": ["N", 4]}, {"z": None}, {"b": np.ones(4, np.int64)}, **names)
+    with pytest.raises(CostError, match=r"node 'wide' \(Add\): event add: found 128 bits, expected 1 to 64"):
+        events(proto)
+
+
 def test_a_requant_shift_that_does_not_shift_is_refused():
     numbers = {name: numpy_helper.from_array(np.float32(3), name) for name in STATED}
     with pytest.raises(CostError, match=r"node 'n' \(RequantShift\): found n_levels_out 3, expected a power of two"):
