@@ -59,19 +59,21 @@ def open_samples(graph, data, split, limit, leave_out=None):
     leave_out: an .npz whose array named as the split has indices of images to leave out. Raises DataError for unknown
     names, unreadable files and arrays that do not fit the input.
     """
-    if len(graph.inputs) != 1:
-        raise ModelError(f"model: found {len(graph.inputs)} inputs, expected 1 to feed it from a data set")
+    samples = read_samples(data, split, limit)
+    return normalised(graph, without(samples, leave_out, limit) if leave_out else samples)
+
+
+def read_samples(data, split, limit):
+    """The Samples of `data` as stored, whatever model they are for; raises DataError."""
     if limit is not None and limit < 1:
         raise DataError(f"limit: found {limit}, expected at least 1")
     if str(data).endswith(ARRAY_SUFFIXES):
-        samples = from_file(Path(data), limit)
-    elif datasets.is_folder(data):
+        return from_file(Path(data), limit)
+    if datasets.is_folder(data):
         found = datasets.find_folder(data, split, limit=limit)
-        samples = Samples(data, split, Images(found.paths), found.labels)
-    else:
-        dataset = datasets.load(data, split, limit=limit)
-        samples = Samples(dataset.name, dataset.split, dataset.images, dataset.labels)
-    return normalised(graph, without(samples, leave_out, limit) if leave_out else samples)
+        return Samples(data, split, Images(found.paths), found.labels)
+    dataset = datasets.load(data, split, limit=limit)
+    return Samples(dataset.name, dataset.split, dataset.images, dataset.labels)
 
 
 def without(samples, path, limit):
@@ -127,19 +129,37 @@ def check_labels(samples, scores):
         )
 
 
+def check_data(inputs, classes, data, split, limit):
+    """Raises an error where `data` is not for a model that is not run: its shape, its dtype or its labels.
+
+    inputs: Tensors. classes: sizes of the model's output, the batch first.
+    """
+    samples = read_samples(data, split, limit)
+    check_fit(inputs, samples)
+    check_labels(samples, np.broadcast_to(0, (1, *classes[1:])))
+
+
 def normalised(graph, samples):
     """The samples with the model's stated normalisation where they are pixels and its input is float."""
+    check_fit(graph.inputs, samples)
     (tensor,) = graph.inputs
+    if samples.values.dtype == tensor.dtype:
+        return samples
+    mean, std = normalisation(graph, tensor.shape[1])
+    return Samples(samples.name, samples.split, samples.values, samples.labels, mean, std)
+
+
+def check_fit(inputs, samples):
+    """Raises an error where the samples are not for a model of these inputs: their number, shape or dtype."""
+    if len(inputs) != 1:
+        raise ModelError(f"model: found {len(inputs)} inputs, expected 1 to feed it from a data set")
+    (tensor,) = inputs
     where = f"data {samples.name!r} for input {tensor.name!r}"
     shape, values = tensor.shape[1:], samples.values
     if values.ndim != len(tensor.shape) or values.shape[1:] != shape or not len(values):
         raise DataError(f"{where}: found shape {list(values.shape)}, expected [N, {', '.join(map(str, shape))}]")
-    if values.dtype == tensor.dtype:
-        return samples
-    if values.dtype != np.uint8 or not tensor.is_float:
+    if values.dtype != tensor.dtype and (values.dtype != np.uint8 or not tensor.is_float):
         raise DataError(f"{where}: found dtype {values.dtype}, expected {tensor.dtype}")
-    mean, std = normalisation(graph, shape[0])
-    return Samples(samples.name, samples.split, values, samples.labels, mean, std)
 
 
 def normalisation(graph, channels):

@@ -31,7 +31,7 @@ from adderhw.ops.base import DOMAIN_VERSION
 from adderhw.plan import Plan
 from adderhw.report.document import OWN_WEIGHTS, build_document
 from adderhw.report.reader import read_earlier, read_sqnr
-from adderhw.samples import open_samples
+from adderhw.samples import check_data, open_samples
 
 DEFAULT_TABLES = ("horowitz45", "qtools45")
 SHIPPED_MODEL = Path(__file__).parent / "models" / "digits_int8.onnx"
@@ -141,6 +141,8 @@ def simulate(
         running = Running(data, split, limit, leave_out, batch_size, threads, check, progress)
         return foreign_document(model, running=running, refused=only_simulated, **options)
     if arithmetic:
+        if data is not None:
+            check_data(model.graph.inputs, model.graph.tensors[model.graph.outputs[0]].shape, data, split, limit)
         return repriced_document(model, refused={"check": check, "leave_out": leave_out, **only_simulated}, **options)
     if bits is not None:
         raise AdderHwError(f"bits: found {bits} for an integer model, expected none (the file states its widths)")

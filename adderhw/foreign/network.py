@@ -9,6 +9,7 @@ from adderhw.cost.events import LayerWork, PaperCount, Tally, event
 from adderhw.cost.operands import Operands
 from adderhw.foreign.calls import Call, storage_bits
 from adderhw.foreign.counts import count
+from adderhw.foreign.parameters import constant_operands
 from adderhw.foreign.values import CODE, FILE_RULES, FLOAT, Value, requantised, rules_at
 
 FOLDING = {"BatchNormalization": 1, "Add": 2, "Sub": 2}  # ops that a layer of taps takes in, with their moving inputs
@@ -17,7 +18,7 @@ TAPS = ("Conv", "Gemm", "MatMul", "ConvInteger", "MatMulInteger")
 
 
 class Layer(NamedTuple):
-    """One record of the tally; of a convolution or linear layer also its geometry and how many weights it has.
+    """One record of the tally; of a convolution or linear layer also its geometry and the names of its constants.
 
     floats: the type in which such a layer multiplies floats, '' of any other. whole: whether its weights are constant
     floats that are whole numbers.
@@ -25,7 +26,7 @@ class Layer(NamedTuple):
 
     work: LayerWork
     operands: Operands | None = None
-    parameters: int = 0
+    weights: tuple[str, ...] = ()
     floats: str = ""
     whole: bool = False
 
@@ -116,7 +117,8 @@ def _records(node, counted, tally, call):
     )  # fmt: skip
     floats = str(call.dtype or "floats") if taps.floating else ""
     whole = bool(floats) and _whole(call.arrays.get(1))
-    return [Layer(work, taps.operands, taps.parameters, floats, whole), Layer(_output_of(work, tally))]
+    weights = constant_operands(node, call.inputs)
+    return [Layer(work, taps.operands, weights, floats, whole), Layer(_output_of(work, tally))]
 
 
 def _whole(weight):

@@ -7,14 +7,16 @@ from adderhw.annotations import FORMATS_KEY
 from adderhw.cost.operands import operands_of
 from adderhw.errors import AdderHwError, ModelError
 from adderhw.files import file_digest
-from adderhw.foreign.exact import exact_network
+from adderhw.foreign.exact import exact_network, inputs_of
 from adderhw.foreign.graph import ForeignGraph, foreign_graph
 from adderhw.foreign.integers import InexactError
+from adderhw.foreign.parameters import parameter_count
 from adderhw.foreign.repricing import NETWORKS, network_of, own_topology, priced_as, topology, whole_weights
 from adderhw.foreign.run import run_exact
 from adderhw.onnx_reader import load_proto
 from adderhw.ops.base import DOMAIN, DOMAIN_VERSION
 from adderhw.report.document import build_document
+from adderhw.samples import check_data
 
 NOTHING_RAN = {
     "data": {"name": "none", "split": None, "count": 0},
@@ -86,8 +88,12 @@ def foreign_document(model, *, arithmetic, bits, tables, accelerator, command, r
     refuse("the model is not one of this toolkit", refused)
     reason, ran = tally_reason(model, arithmetic, running)
     described = {"path": str(model.path), "name": model.graph.name, "sha256": model.sha256, "domain_version": 0}
+    described["parameters"] = parameter_count(model.graph, layers)
     if reason:
         refuse(f"a tally only ({reason})", {"check": running.check, "leave_out": running.leave_out})
+    if reason and running.data is not None:
+        classes = model.graph.shapes[model.graph.outputs[0]]
+        check_data(inputs_of(model.graph), classes, running.data, running.split, running.limit)
     return _document(layers, integer, arithmetic, bits, reason, described, tables, accelerator, command, ran)
 
 
@@ -111,21 +117,19 @@ def repriced_document(model, *, arithmetic, bits, tables, accelerator, command, 
     refuse(f"a tally only ({OTHER_ARITHMETIC})", refused)
     layers = own_topology(model.graph.work(), operands_of(model.graph))
     described = {"path": str(model.path), "name": model.graph.name, "sha256": model.sha256}
-    described["domain_version"] = DOMAIN_VERSION
+    described |= {"domain_version": DOMAIN_VERSION, "parameters": model.graph.parameter_count}
     return _document(
-        layers, layers, arithmetic, None, OTHER_ARITHMETIC, described, tables, accelerator, command, None,
-        parameters=model.graph.parameter_count,
+        layers, layers, arithmetic, None, OTHER_ARITHMETIC, described, tables, accelerator, command, None
     )  # fmt: skip
 
 
 def _document(
-    layers, integer, arithmetic, bits, reason, described, tables, accelerator, command, ran, parameters=None
+    layers, integer, arithmetic, bits, reason, described, tables, accelerator, command, ran
 ):  # fmt: skip
     results, name, title = priced_as(layers, integer, arithmetic)
     floating = integer is not layers
-    count = sum(layer.parameters for layer in layers) if parameters is None else parameters
     return build_document(
-        model={**described, "parameters": count},
+        model=described,
         **(ran or NOTHING_RAN),
         layers=results,
         tables=tables,

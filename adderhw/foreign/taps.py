@@ -11,10 +11,7 @@ from adderhw.foreign.values import FLOAT, SUM, Value, arithmetic
 
 
 class Taps(NamedTuple):
-    """The multiply-accumulates of a node. operands: the geometry, None but for 2-D convolutions and linear layers.
-
-    parameters: how many numbers a constant weight holds.
-    """
+    """The multiply-accumulates of a node. operands: the geometry, None but for 2-D convolutions and linear layers."""
 
     count: int
     reduction: int
@@ -23,7 +20,6 @@ class Taps(NamedTuple):
     accumulator_bits: int
     floating: bool
     operands: Operands | None
-    parameters: int
 
 
 def convolution(node, x, w, out_shape):
@@ -56,8 +52,7 @@ def _taps(reduction, x, w, out_shape, operands):
         widths = (bits, bits, bits)
     else:
         widths = (x.bits, w.bits, x.bits + w.bits + ceil_log2(reduction))
-    parameters = prod(w.shape) if w.constant else 0
-    taps = Taps(prod(out_shape) * reduction, reduction, *widths, floating, operands, parameters)
+    taps = Taps(prod(out_shape) * reduction, reduction, *widths, floating, operands)
     return taps, Value(out_shape, FLOAT if floating else SUM, widths[-1])
 
 

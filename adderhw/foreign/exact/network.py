@@ -57,7 +57,11 @@ def _network(builder):
     missing = [name for name in graph.outputs if name not in builder.known]
     if missing:
         raise InexactError(f"output {missing[0]!r} {UNSTATED}")
-    inputs = tuple(Tensor(name, (None, *graph.shapes[name][1:]), graph.dtypes[name]) for name in graph.inputs)
     grids = {view.name: view.grid for view in builder.views.values()}
     metadata = {entry.key: entry.value for entry in graph.proto.metadata_props}
-    return ExactNetwork(graph.name, inputs, graph.outputs, tuple(builder.steps), metadata, grids)
+    return ExactNetwork(graph.name, inputs_of(graph), graph.outputs, tuple(builder.steps), metadata, grids)
+
+
+def inputs_of(graph):
+    """The Tensors of a ForeignGraph's inputs, as data sets are opened for them."""
+    return tuple(Tensor(name, (None, *graph.shapes[name][1:]), graph.dtypes[name]) for name in graph.inputs)
