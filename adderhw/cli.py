@@ -109,6 +109,7 @@ def command(
 
     Any other ONNX network is tallied and priced too, and simulated with --data where its integers are determined.
     """
+    from adderhw.foreign.repricing import UNSTATED
     from adderhw.report import markdown, onnx_metadata, summary, tables
     from adderhw.simulation import SHIPPED_MODEL, simulate
 
@@ -155,6 +156,8 @@ def command(
         write(document, path)
         print(f"{path}: written", file=sys.stderr)
     summary.print_summary(document, Console())
+    if UNSTATED in (document["network"]["assumptions"] or ""):
+        print(f"{document['model']['path']}: {UNSTATED}", file=sys.stderr)
     if document["check"] and document["check"]["mismatches"]:
         print(one_line(f"check failed: {document['check']['first']}"), file=sys.stderr)
         raise typer.Exit(1)

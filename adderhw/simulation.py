@@ -167,7 +167,9 @@ def simulate(
             model.graph, samples, batch_size, threads or available_threads(), settings,
             check_path=model.path if check else None, trace=trace, progress=progress,
         )  # fmt: skip
-    layers, network = own_network(layer_results(model.graph, done, operands, cnn_operands))
+    layers, network = own_network(
+        layer_results(model.graph, done, operands, cnn_operands), unstated=not model.graph.formats
+    )
     return build_document(
         model=model_section,
         data=data_section,

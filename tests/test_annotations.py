@@ -10,7 +10,9 @@ import onnx.inliner
 import pytest
 
 import adderhw
+from adderhw import simulation
 from adderhw.annotations import FORMATS_KEY, add_formats, read_formats
+from adderhw.cli import app
 from adderhw.errors import ModelError
 from adderhw.fixed import Format
 from adderhw.onnx_reader import graph_of
@@ -147,3 +149,30 @@ def test_a_file_whose_functions_were_inlined_is_refused_with_the_reason(written,
 def test_the_models_that_ship_have_a_format_for_every_weight():
     graph = adderhw.load().graph
     assert {node.inputs[1] for node in graph.nodes if node.op.startswith(("Adder", "Conv"))} <= set(graph.formats)
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """The digits network that ships without annotations and metadata, as onnx-graphsurgeon leaves it."""
+    model = onnx.load(simulation.SHIPPED_MODEL)
+    preprocess = [entry for entry in model.metadata_props if entry.key == "adderhw.preprocess"]
+    del model.graph.quantization_annotation[:], model.metadata_props[:]
+    model.metadata_props.extend(preprocess)
+    onnx.save(model, tmp_path / "bare.onnx")
+    return tmp_path / "bare.onnx"
+
+
+@pytest.mark.parametrize("options", [(), ("--as", "cnn")], ids=["own", "as cnn"])
+def test_a_file_that_states_no_formats_is_said_so_everywhere(bare, capsys, options):
+    paths = [str(bare.with_name(name)) for name in ("r.json", "r.md", "r.html")]
+    arguments = [str(bare), *options, "--json", paths[0], "--markdown", paths[1], "--report", paths[2]]
+    app([*arguments, *([] if options else ["--limit", "2", "--threads", "1"])], standalone_mode=False)
+    told = capsys.readouterr()
+    for text in (told.err, told.out, *(Path(path).read_text() for path in paths)):
+        assert "The file states no formats" in text
+    assert len([line for line in told.err.splitlines() if "states no formats" in line]) == 1
+
+
+def test_a_file_that_states_formats_is_silent(capsys):
+    app(["--limit", "2", "--threads", "1"], standalone_mode=False)
+    assert "states no formats" not in "".join(capsys.readouterr())

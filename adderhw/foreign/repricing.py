@@ -22,6 +22,10 @@ _WHOLE = (
     " Every weight is a whole number held in a float, as some tools write integer networks; it is priced as the float "
     "that the file states."
 )
+UNSTATED = (
+    "The file states no formats (no quantization annotations, no metadata adderhw.formats; some tools drop both): "
+    "numbers are priced at the widths of their stored types, 8 or 16 bits, whatever they were quantised to."
+)
 _REPRICED = "Not the file's network but its topology as {title}: {words}"
 
 
@@ -93,19 +97,26 @@ def own_topology(works, operands):
     return layers if any(layer.work.kind == "adder" for layer in layers) else with_inner(layers)
 
 
-def own_network(results):
-    """(results, Network) of a run of this toolkit's model: an adder network, or a CNN where it has no adder layer."""
+def own_network(results, unstated):
+    """(results, Network) of a run of this toolkit's model: an adder network, or a CNN where it has no adder layer.
+
+    unstated: whether the file states no formats.
+    """
     if any(result.work.kind == "adder" for result in results):
-        return results, Network()
+        return results, Network(assumptions=UNSTATED if unstated else None)
     works = [layer.work for layer in own_topology([result.work for result in results], {})]
     results = [replace(result, work=work) for result, work in zip(results, works, strict=True)]
-    return results, network_of(CNN.name, CNN.title, repriced=None, floating=False, bits=None, tally_only=None)
+    return results, network_of(
+        CNN.name, CNN.title, repriced=None, floating=False, bits=None, tally_only=None, unstated=unstated
+    )
 
 
-def network_of(name, title, *, repriced, floating, bits, tally_only, whole=False):
-    """The Network of a document, with its assumptions in words. whole: of `whole_weights`."""
+def network_of(name, title, *, repriced, floating, bits, tally_only, whole=False, unstated=False):
+    """The Network of a document, with its assumptions in words. whole: see whole_weights. unstated: see own_network."""
     words = NETWORKS[repriced].assumptions if repriced else _FILE + _WHOLE * whole
     text = _REPRICED.format(title=title, words=words) if repriced else words
     if floating:
         text += _FLOAT.format(bits=bits or DEFAULT_BITS)
+    if unstated:
+        text += f" {UNSTATED}"
     return Network(name, title, text, rivals_of(name), tally_only)

@@ -119,12 +119,13 @@ def repriced_document(model, *, arithmetic, bits, tables, accelerator, command, 
     described = {"path": str(model.path), "name": model.graph.name, "sha256": model.sha256}
     described |= {"domain_version": DOMAIN_VERSION, "parameters": model.graph.parameter_count}
     return _document(
-        layers, layers, arithmetic, None, OTHER_ARITHMETIC, described, tables, accelerator, command, None
+        layers, layers, arithmetic, None, OTHER_ARITHMETIC, described, tables, accelerator, command, None,
+        unstated=not model.graph.formats,
     )  # fmt: skip
 
 
 def _document(
-    layers, integer, arithmetic, bits, reason, described, tables, accelerator, command, ran
+    layers, integer, arithmetic, bits, reason, described, tables, accelerator, command, ran, unstated=False
 ):  # fmt: skip
     results, name, title = priced_as(layers, integer, arithmetic)
     floating = integer is not layers
@@ -143,5 +144,6 @@ def _document(
             bits=bits,
             tally_only=reason,
             whole=whole_weights(layers),
+            unstated=unstated,
         ),
     )

@@ -61,6 +61,8 @@ def _head(document):
         ("independent check", _check(document["check"])),
     ]
     yield markdown_table([("figure", False), ("value", True)], rows)
+    if document["network"]["assumptions"]:
+        yield escaped(document["network"]["assumptions"])
 
 
 def _cnn(ratios):
