@@ -67,6 +67,23 @@ class Baseline:
         )
 
 
+_OVER_PRODUCTS = (
+    ("Each |x − w| and each integer product becomes", "Each product becomes"),
+    ("Each |x − w| becomes", "Each x · w between the first and the last layer becomes"),
+    ("each adder layer becomes", "each layer between the first and the last becomes"),
+    ("the adder layer has", "the layer has"),
+    ("the adder network", "this network"),
+)
+
+
+def assumptions_over(baseline, adder):
+    """What a Baseline assumes, in words; adder: whether the network that it rewrites has adder layers, or products."""
+    text = baseline.assumptions
+    for of_adders, of_products in () if adder else _OVER_PRODUCTS:
+        text = text.replace(of_adders, of_products)
+    return text
+
+
 def own_pass(work, operands):
     """The one Pass of a layer at its own widths."""
     return (Pass(needed(work, operands), work.input_bits, work.weight_bits, work.accumulator_bits),)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from adderhw.cost.baselines import ANN, BASELINES, BNN, CNN, FLOAT16, FLOAT32, HARD_WIRED
+from adderhw.cost.baselines import ANN, BASELINES, BNN, CNN, FLOAT16, FLOAT32, HARD_WIRED, assumptions_over
 from adderhw.errors import AdderHwError
 from adderhw.foreign.network import Layer, count_network, is_float, with_inner
 from adderhw.report.document import LayerResult, Network
@@ -111,12 +111,21 @@ def own_network(results, unstated):
     )
 
 
-def network_of(name, title, *, repriced, floating, bits, tally_only, whole=False, unstated=False):
-    """The Network of a document, with its assumptions in words. whole: see whole_weights. unstated: see own_network."""
-    words = NETWORKS[repriced].assumptions if repriced else _FILE + _WHOLE * whole
-    text = _REPRICED.format(title=title, words=words) if repriced else words
+def network_of(name, title, *, repriced, floating, bits, tally_only, whole=False, unstated=False, adder=False):
+    """The Network of a document, with its assumptions in words.
+
+    whole: see whole_weights. unstated: see own_network. adder: whether the file has adder layers.
+    """
+    text = _repriced_words(NETWORKS[repriced], adder) if repriced else _FILE + _WHOLE * whole
     if floating:
         text += _FLOAT.format(bits=bits or DEFAULT_BITS)
     if unstated:
         text += f" {UNSTATED}"
     return Network(name, title, text, rivals_of(name), tally_only)
+
+
+def _repriced_words(baseline, adder):
+    """What the topology of a file is assumed to be, in words that follow whether it has adder layers or products."""
+    if adder and baseline is ANN:
+        return "The operations of the file itself, whose adder layers stay as they are."
+    return _REPRICED.format(title=baseline.title, words=assumptions_over(baseline, adder))

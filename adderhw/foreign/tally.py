@@ -145,5 +145,6 @@ def _document(
             tally_only=reason,
             whole=whole_weights(layers),
             unstated=unstated,
+            adder=any(layer.work.kind == "adder" for layer in layers),
         ),
     )

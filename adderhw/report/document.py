@@ -6,7 +6,16 @@ import math
 from dataclasses import dataclass
 
 from adderhw.cost.bands import all_tables, energies, pe_area
-from adderhw.cost.baselines import ANN, BASELINES, CNN, CNN_WIRED, FLOAT_BASELINES, REQUANTISING, Baseline
+from adderhw.cost.baselines import (
+    ANN,
+    BASELINES,
+    CNN,
+    CNN_WIRED,
+    FLOAT_BASELINES,
+    REQUANTISING,
+    Baseline,
+    assumptions_over,
+)
 from adderhw.cost.energy import energy
 from adderhw.cost.events import Event, LayerWork, PaperCount, Tally, tally_by_name
 from adderhw.cost.memory_table import load_memory_table
@@ -117,7 +126,9 @@ def build_document(
                 "weights": baseline.weights,
                 **_totals(rival, works, tables),
                 "bits": _operand_bits(rival, works),
-                "assumptions": baseline.assumptions.replace("{weights}", f"{cnn_source}, {_digits_text(layers)}"),
+                "assumptions": assumptions_over(baseline, network.name == ANN.name).replace(
+                    "{weights}", f"{cnn_source}, {_digits_text(layers)}"
+                ),
             }
             for baseline, rival in rivals.items()
         },

@@ -177,3 +177,17 @@ def test_whole_numbers_held_in_floats_are_said_so(tmp_path):
         onnx.save(one_op("MatMul", ["N", 2], constants={"w": weight}), tmp_path / "m.onnx")
         words = adderhw.simulate(tmp_path / "m.onnx")["network"]["assumptions"]
         assert ("Every weight is a whole number held in a float" in words) == said
+
+
+def test_words_follow_whether_the_file_has_adder_layers_or_products(tmp_path):
+    path = quantised(plain_cnn(), tmp_path, "QDQ")
+    for name in ("cnn", "bnn"):
+        document = simulate(path, arithmetic=name)
+        for words in (document["network"], *document["baselines"].values()):
+            if words is not document["baselines"].get("ann"):
+                assert "|x − w| becomes" not in words["assumptions"]
+                assert "adder network" not in words["assumptions"]
+    assert "Each |x − w| becomes" in simulate(SHIPPED_MODEL, arithmetic="cnn")["network"]["assumptions"]
+    assert (
+        "whose adder layers stay as they are" in simulate(SHIPPED_MODEL, arithmetic="adder")["network"]["assumptions"]
+    )
