@@ -16,6 +16,7 @@ from adderhw.foreign.repricing import float_title, priced_as, topology, whole_we
 from adderhw.graph import Graph
 from adderhw.ops.base import Node
 from adderhw.report.comparison import NOTHING_REWRITTEN
+from adderhw.report.page import render_html
 from adderhw.report.summary import print_summary
 from adderhw.simulation import SHIPPED_MODEL, simulate
 from adderhw.tensor import integer_tensor
@@ -191,3 +192,11 @@ def test_words_follow_whether_the_file_has_adder_layers_or_products(tmp_path):
     assert (
         "whose adder layers stay as they are" in simulate(SHIPPED_MODEL, arithmetic="adder")["network"]["assumptions"]
     )
+
+
+def test_the_page_of_a_cnn_calls_no_adder_network_its_own(tmp_path):
+    page = render_html(simulate(quantised(plain_cnn(), tmp_path, "QDQ"), accelerator="output_like"))
+    assert "CNN, this network" in page
+    for words in ("ANN, this network", "An adder tap is", "the hard-wired adder network", "</i>adder layer</span>"):
+        assert words not in page
+    assert "ANN, this network" in render_html(simulate(SHIPPED_MODEL, arithmetic="adder"))
