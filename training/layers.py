@@ -16,42 +16,81 @@ from training.adder_kernels import Geometry
 from training.adder_op import adder_conv2d, adder_linear
 
 DEFAULT_ETA = 0.2
+PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 class AdderConv2d(nn.Module):
     """An adder convolution: Y = −Σ|x − w| over each window, without bias (Chen 2020).
 
-    Arguments are those of nn.Conv2d; `padding` may also be ONNX's four (top, left, bottom, right). Weights start
-    as N(0, 1). Follow it by batch normalisation: its output is negative and large. float32 (N, C, H, W) in and out;
-    what autocast gave in fewer bits is summed in float32. Raises ModelError for groups that do not divide the channels.
+    Arguments are those of nn.Conv2d, in their order; `padding` may also be ONNX's four (top, left, bottom, right), and
+    `bias` is False. Padding of any mode counts. Weights start as N(0, 1). Follow it by batch normalisation: its output
+    is negative and large. float32 (N, C, H, W) or (C, H, W) in and out; what autocast gave in fewer bits is summed in
+    float32. The output lies in memory as the input does, or with `channels_last_output` always channels last, which
+    saves a copy. Raises ModelError for groups that do not divide the channels, a bias, padding that does not fit, and
+    another padding mode or dtype than nn.Conv2d and float32.
     """
 
-    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1):
+    def __init__(
+        self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, bias=False,
+        padding_mode="zeros", device=None, dtype=None, *, channels_last_output=False,
+    ):  # fmt: skip
         super().__init__()
         if in_channels % groups or out_channels % groups:
             raise ModelError(
                 f"AdderConv2d: found {groups} groups, expected a divisor of {in_channels} and {out_channels} channels"
             )
+        if bias:
+            raise ModelError("AdderConv2d: found bias=True, expected False (the batch norm behind it has one)")
+        if dtype not in (None, torch.float32):
+            raise ModelError(f"AdderConv2d: found dtype {dtype}, expected torch.float32")
+        if padding_mode not in PADDING_MODES:
+            raise ModelError(f"AdderConv2d: found padding_mode {padding_mode!r}, expected one of {PADDING_MODES}")
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size, self.stride, self.dilation = _pair(kernel_size), _pair(stride), _pair(dilation)
-        self.padding = tuple(padding) if isinstance(padding, (tuple, list)) else _pair(padding)
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels // groups, *self.kernel_size))
+        self.padding = tuple(padding) if isinstance(padding, (tuple, list)) else padding
+        if isinstance(self.padding, int):
+            self.padding = _pair(self.padding)
+        self.padding_mode, self.channels_last_output = padding_mode, channels_last_output
+        self.pads = self._pads()
+        shape = (out_channels, in_channels // groups, *self.kernel_size)
+        self.weight = nn.Parameter(torch.randn(shape, device=device))
 
-    @property
-    def pads(self):
+    def _pads(self):
         """The padding in ONNX's order (top, left, bottom, right)."""
+        if self.padding == "valid":
+            return (0, 0, 0, 0)
+        if self.padding == "same":
+            if self.stride != (1, 1):
+                raise ModelError(f"AdderConv2d: found padding='same' and stride {self.stride}, expected stride 1")
+            totals = [d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True)]
+            return (*(total // 2 for total in totals), *(total - total // 2 for total in totals))
+        fits = isinstance(self.padding, tuple) and len(self.padding) in (2, 4)
+        if not fits or not all(isinstance(size, int) and size >= 0 for size in self.padding):
+            raise ModelError(
+                f"AdderConv2d: found padding {self.padding!r}, "
+                "expected 'same', 'valid', or one, two or four sizes from 0 on"
+            )
         return self.padding if len(self.padding) == 4 else (*self.padding, *self.padding)
 
     def forward(self, x):
+        if x.ndim == 3:
+            return self.forward(x[None])[0]
+        pads = self.pads
+        if self.padding_mode != "zeros":
+            top, left, bottom, right = pads
+            x, pads = nn.functional.pad(x, (left, right, top, bottom), self.padding_mode), (0, 0, 0, 0)
         if torch.onnx.is_in_onnx_export():
-            return _symbolic_conv("adderhw::AdderConv", self, x, self.pads)
-        options = {"stride": self.stride, "pads": self.pads, "dilation": self.dilation, "groups": self.groups}
-        return adder_conv2d(x.float(), self.weight, **options)
+            return _symbolic_conv("adderhw::AdderConv", self, x, pads)
+        options = {"stride": self.stride, "pads": pads, "dilation": self.dilation, "groups": self.groups}
+        y = adder_conv2d(x.float(), self.weight, **options)
+        planar = not self.channels_last_output and x.is_contiguous()
+        return y.contiguous() if planar else y
 
     def extra_repr(self):
+        mode = "" if self.padding_mode == "zeros" else f", padding_mode={self.padding_mode!r}"
         return (
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
-            f"padding={self.padding}, dilation={self.dilation}, groups={self.groups}"
+            f"padding={self.padding}, dilation={self.dilation}, groups={self.groups}{mode}"
         )
 
 

@@ -217,7 +217,9 @@ def _layer(kind, in_channels, channels, kernel_size, stride):
     """The convolution, adder layer or binary convolution that the twins have at the same place."""
     padding = kernel_size // 2
     if kind == "ann":
-        return AdderConv2d(in_channels, channels, kernel_size, stride=stride, padding=padding)
+        return AdderConv2d(
+            in_channels, channels, kernel_size, stride=stride, padding=padding, channels_last_output=True
+        )
     layer = BinaryConv2d if kind == "bnn" else _plain_convolution
     return layer(in_channels, channels, kernel_size, stride=stride, padding=padding)
 

@@ -69,19 +69,19 @@ def power(call):
 
 def relu(call):
     """A float's ReLU reads its sign; an integer's is part of the clip behind it."""
-    return Counted(call.inputs[0]._replace(shape=call.shape), Tally())
+    return Counted(call.inputs[0]._replace(shape=call.shape, host=False), Tally())
 
 
 def magnitude(call):
     """|x| and −x set a float's sign; of an integer a conditional negation."""
-    x = call.inputs[0]
+    x = call.inputs[0]._replace(host=False)
     return Counted(x, Tally() if x.kind == FLOAT else each(x, ("abs", x.bits)))
 
 
 def clip(call):
     """A comparison a bound of a float; an integer's clip is part of the one behind it, and narrows codes."""
     x, bounds = (
-        call.inputs[0],
+        call.inputs[0]._replace(host=False),
         sum(given(call, i) for i in (1, 2)) or sum(k in call.node.attributes for k in ("min", "max")),
     )
     if x.kind == FLOAT:

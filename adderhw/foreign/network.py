@@ -58,9 +58,12 @@ def count_network(graph, bits=None):
 
 
 def with_inner(layers):
-    """The layers with every layer of taps but the first and the last marked as one that rivals rewrite."""
+    """The layers with every convolution and linear layer but the first and the last marked as one that rivals rewrite.
+
+    Products of two activations and transposed convolutions, which have no geometry here, keep their arithmetic.
+    """
     at = [i for i, layer in enumerate(layers) if layer.work.taps]
-    inner = set(at[1:-1])
+    inner = {i for i in at[1:-1] if layers[i].operands is not None}
     return [
         layer._replace(work=replace(layer.work, inner=True)) if i in inner else layer for i, layer in enumerate(layers)
     ]

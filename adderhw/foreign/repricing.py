@@ -104,7 +104,8 @@ def own_network(results, unstated):
     """
     if any(result.work.kind == "adder" for result in results):
         return results, Network(assumptions=UNSTATED if unstated else None)
-    works = [layer.work for layer in own_topology([result.work for result in results], {})]
+    operands = {result.work.name: result.operands for result in results}
+    works = [layer.work for layer in own_topology([result.work for result in results], operands)]
     results = [replace(result, work=work) for result, work in zip(results, works, strict=True)]
     return results, network_of(
         CNN.name, CNN.title, repriced=None, floating=False, bits=None, tally_only=None, unstated=unstated

@@ -36,12 +36,13 @@ def transposed(x, w, out_shape):
 
 
 def product(x, w, out_shape, *, trans_a=False, trans_b=False):
-    """(Taps, Value of the sums) of a matrix product; a constant 2-D matrix on one row is a linear layer."""
+    """(Taps, Value of the sums) of a matrix product; a constant 2-D matrix is a linear layer of each row."""
     reduction = x.shape[-2] if trans_a else x.shape[-1]
-    linear = w.constant and len(w.shape) == 2 and prod(out_shape) == out_shape[-1]
+    linear = w.constant and len(w.shape) == 2
     outputs = w.shape[0] if trans_b else w.shape[-1]
+    rows = prod(out_shape) // max(1, outputs)
     return _taps(
-        reduction, x, w, out_shape, _operands((reduction, 1, 1), (outputs, reduction, 1, 1), x) if linear else None
+        reduction, x, w, out_shape, _operands((reduction, rows, 1), (outputs, reduction, 1, 1), x) if linear else None
     )
 
 

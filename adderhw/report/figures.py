@@ -75,7 +75,8 @@ def check_words(check):
     yield f"  onnxruntime ran {kernels} (with {told})"
     plain = check["plain"]
     if plain["mismatches"]:
+        mended = "" if check["mismatches"] else ": they depart from what ONNX defines, and the options above mend it"
         yield (
             f"  onnxruntime's default options give {plain['mismatches']:,} of {plain['values']:,} values otherwise "
-            f"({plain['first']}): they depart from what ONNX defines, and the options above mend it"
+            f"({plain['first']}){mended}"
         )

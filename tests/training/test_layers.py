@@ -1,5 +1,7 @@
 """Adder and binary layers: parameters, signs and gradients, the adaptive learning rate, and their ONNX nodes."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -107,3 +109,68 @@ def test_a_binary_convolutions_gradient_is_straight_through_plus_that_of_the_sca
     torch.testing.assert_close(layer.weight.grad.double(), expected, rtol=1e-4, atol=1e-4)
     assert (inside == 0).any()
     assert torch.equal(x.grad == 0, x.detach().abs() > 1)
+
+
+def difference(x, weight, stride, pads, dilation):
+    """−Σ|x − w| by unfolding an input that is padded with zeros."""
+    top, left, bottom, right = pads
+    padded = nn.functional.pad(x, (left, right, top, bottom))
+    columns = nn.functional.unfold(padded, weight.shape[2:], dilation, 0, stride)
+    sums = -(columns[:, None] - weight.flatten(1)[None, :, :, None]).abs().sum(2)
+    extent = [dilation * (k - 1) + 1 for k in weight.shape[2:]]
+    size = [(length - window) // stride + 1 for length, window in zip(padded.shape[2:], extent, strict=True)]
+    return sums.reshape(len(x), len(weight), *size)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {}, {"bias": False}, {"padding": "valid"}, {"padding": "same"}, {"padding": "same", "dilation": 2},
+        {"padding": (2, 1), "padding_mode": "zeros"}, {"padding": 1, "padding_mode": "reflect"},
+        {"padding": (1, 2), "padding_mode": "replicate"}, {"padding": 2, "padding_mode": "circular"},
+        {"device": "cpu", "dtype": torch.float32},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kernel", [3, (2, 4)])
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+def test_a_convolution_that_is_swapped_for_an_adder_layer_keeps_its_shape_and_padding(options, kernel):
+    torch.manual_seed(0)
+    conv = nn.Conv2d(3, 5, kernel, **{**options, "bias": False})
+    layer = AdderConv2d(3, 5, kernel, **options)
+    x = torch.randn(2, 3, 9, 8)
+    y = layer(x)
+    assert y.shape == conv(x).shape
+    mode = options.get("padding_mode", "zeros")
+    sides = conv._reversed_padding_repeated_twice  # left, right, top, bottom, as nn.Conv2d pads
+    padded = nn.functional.pad(x, sides, "constant" if mode == "zeros" else mode)
+    expected = difference(padded, layer.weight, 1, (0, 0, 0, 0), options.get("dilation", 1))
+    assert torch.allclose(y, expected, atol=1e-4)
+
+
+def test_memory_lies_as_it_did_and_an_image_needs_no_batch():
+    layer, x = AdderConv2d(3, 5, 3), torch.randn(2, 3, 8, 8)
+    assert layer(x).is_contiguous()
+    assert layer(x).view(2, -1).shape == (2, 180)
+    turned = layer(x.contiguous(memory_format=torch.channels_last))
+    assert turned.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(turned, layer(x))
+    assert torch.equal(layer(x[0]), layer(x)[0])
+    inside = AdderConv2d(3, 5, 3, channels_last_output=True)(x)
+    assert inside.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"bias": True}, "found bias=True, expected False"),
+        ({"dtype": torch.float16}, "found dtype torch.float16, expected torch.float32"),
+        ({"padding_mode": "wrap"}, "found padding_mode 'wrap'"),
+        ({"padding": "same", "stride": 2}, "found padding='same' and stride (2, 2), expected stride 1"),
+        ({"padding": "full"}, "found padding 'full', expected 'same', 'valid'"),
+        ({"padding": (1, 2, 3)}, "found padding (1, 2, 3)"),
+        ({"padding": -1}, "found padding (-1, -1)"),
+    ],
+)
+def test_what_an_adder_layer_cannot_be_is_one_line(options, words):
+    with pytest.raises(ModelError, match=re.escape(words)):
+        AdderConv2d(3, 5, 3, **options)
