@@ -14,6 +14,7 @@ from adderhw.onnx_reader import ONNX_DOMAINS, array_of, attributes_of, load_prot
 from adderhw.ops.base import DOMAIN, DOMAIN_VERSION
 from adderhw.ops.float_adder import FLOAT_OPS
 from adderhw.tensor import Tensor
+from quant.shapes import with_constant_shapes
 
 LEAST_OPSET = 13
 MOST_NODES = 5000  # calibration keeps a histogram of 1 MiB for each
@@ -121,7 +122,7 @@ def graph_of(proto, name):
     check_opsets(proto)
     if len(proto.graph.node) > MOST_NODES:
         raise ModelError(f"model: found {len(proto.graph.node):,} nodes, expected at most {MOST_NODES:,} to quantise")
-    proto = with_functions(proto)
+    proto = with_constant_shapes(with_functions(proto))
     constants = {tensor.name: constant(array_of(tensor)) for tensor in proto.graph.initializer}
     aliases, nodes = {}, []
     for raw in proto.graph.node:

@@ -1,0 +1,67 @@
+"""Shape arithmetic that exporters write becomes constant shapes: `view` as Shape, Gather and Concat, and squeezes."""
+
+from math import prod
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from adderhw.errors import ModelError
+from adderhw.foreign.graph import foreign_graph
+from adderhw.onnx_reader import ONNX_DOMAINS
+
+COMPUTED = "Shape"
+SQUEEZES = ("Squeeze", "Unsqueeze")
+
+
+def with_constant_shapes(proto):
+    """The model in which every Reshape, Squeeze and Unsqueeze is a Reshape by a constant that keeps the batch.
+
+    Nodes that only computed shapes are gone. A Reshape whose shape does not keep the batch axis stays as it was, and
+    is refused where it is lowered. Returns the model itself where it has no such node.
+    """
+    ops = {node.op_type for node in proto.graph.node if node.domain in ONNX_DOMAINS}
+    if not ops & {COMPUTED, *SQUEEZES}:
+        return proto
+    try:
+        graph = foreign_graph(proto, "model")
+    except ModelError:  # another op than can be quantised, which is refused by its name where it is read
+        return proto
+    model = onnx.ModelProto()
+    model.CopyFrom(proto)
+    taken = {tensor.name for tensor in model.graph.initializer}
+    nodes, sources = [], {}  # of a reshaped tensor, the one before any reshape: their elements have one order
+    for node in model.graph.node:
+        shape = constant_shape(node, graph) if node.domain in ONNX_DOMAINS else None
+        if shape is None:
+            nodes.append(node)
+            continue
+        name = next(f"{node.output[0]}_shape{i}" for i in range(1 << 20) if f"{node.output[0]}_shape{i}" not in taken)
+        taken.add(name)
+        model.graph.initializer.append(numpy_helper.from_array(np.array(shape, np.int64), name))
+        source = sources[node.output[0]] = sources.get(node.input[0], node.input[0])
+        nodes.append(helper.make_node("Reshape", [source, name], [node.output[0]], name=node.name))
+    kept = reached(nodes, {value.name for value in model.graph.output})
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+    return model
+
+
+def constant_shape(node, graph):
+    """[0, …], the shape that a node of the ForeignGraph gives each image; None for another op or another batch."""
+    if node.op_type not in ("Reshape", *SQUEEZES) or node.input[0] not in graph.shapes:
+        return None
+    before, after = (graph.shapes.get(name) for name in (node.input[0], node.output[0]))
+    if not before or not after or before[0] != 1 or after[0] != 1 or prod(before[1:]) != prod(after[1:]):
+        return None
+    return [0, *after[1:]]
+
+
+def reached(nodes, wanted):
+    """The nodes that the tensors `wanted` depend on, in order."""
+    kept, wanted = [], set(wanted)
+    for node in reversed(nodes):
+        if wanted & set(node.output):
+            kept.append(node)
+            wanted |= set(node.input)
+    return kept[::-1]
