@@ -24,15 +24,16 @@ def with_constant_shapes(proto):
     if not ops & {COMPUTED, *SQUEEZES}:
         return proto
     try:
-        graph = foreign_graph(proto, "model")
+        graphs = [foreign_graph(proto, "model", batch=batch) for batch in (1, 2)]
     except ModelError:  # another op than can be quantised, which is refused by its name where it is read
         return proto
     model = onnx.ModelProto()
     model.CopyFrom(proto)
-    taken = {tensor.name for tensor in model.graph.initializer}
+    taken = {tensor.name for tensor in model.graph.initializer} | {value.name for value in model.graph.input}
+    taken |= {name for node in model.graph.node for name in node.output}
     nodes, sources = [], {}  # of a reshaped tensor, the one before any reshape: their elements have one order
     for node in model.graph.node:
-        shape = constant_shape(node, graph) if node.domain in ONNX_DOMAINS else None
+        shape = constant_shape(node, graphs) if node.domain in ONNX_DOMAINS else None
         if shape is None:
             nodes.append(node)
             continue
@@ -47,14 +48,20 @@ def with_constant_shapes(proto):
     return model
 
 
-def constant_shape(node, graph):
-    """[0, …], the shape that a node of the ForeignGraph gives each image; None for another op or another batch."""
-    if node.op_type not in ("Reshape", *SQUEEZES) or node.input[0] not in graph.shapes:
+def constant_shape(node, graphs):
+    """[0, …], the shape that a node gives each image; None for another op, or one whose first axis is not the batch.
+
+    graphs: the ForeignGraph of the model for one image and for two.
+    """
+    if node.op_type not in ("Reshape", *SQUEEZES):
         return None
-    before, after = (graph.shapes.get(name) for name in (node.input[0], node.output[0]))
-    if not before or not after or before[0] != 1 or after[0] != 1 or prod(before[1:]) != prod(after[1:]):
-        return None
-    return [0, *after[1:]]
+    rests = set()
+    for batch, graph in enumerate(graphs, 1):
+        shapes = [graph.shapes.get(name) for name in (node.input[0], node.output[0])]
+        if not all(shapes) or any(shape[0] != batch for shape in shapes) or prod(shapes[0]) != prod(shapes[1]):
+            return None
+        rests.add(shapes[1][1:])
+    return [0, *rests.pop()] if len(rests) == 1 else None
 
 
 def reached(nodes, wanted):

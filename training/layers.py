@@ -5,6 +5,8 @@ in Deep Learning?", CVPR 2020. Rastegari 2016 is M. Rastegari, V. Ordonez, J. Re
 ImageNet Classification Using Binary Convolutional Neural Networks", ECCV 2016.
 """
 
+import contextlib
+import operator
 from math import sqrt
 
 import torch
@@ -35,7 +37,7 @@ class AdderConv2d(nn.Module):
         padding_mode="zeros", device=None, dtype=None, *, channels_last_output=False,
     ):  # fmt: skip
         super().__init__()
-        if in_channels % groups or out_channels % groups:
+        if groups < 1 or in_channels % groups or out_channels % groups:
             raise ModelError(
                 f"AdderConv2d: found {groups} groups, expected a divisor of {in_channels} and {out_channels} channels"
             )
@@ -47,13 +49,16 @@ class AdderConv2d(nn.Module):
             raise ModelError(f"AdderConv2d: found padding_mode {padding_mode!r}, expected one of {PADDING_MODES}")
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size, self.stride, self.dilation = _pair(kernel_size), _pair(stride), _pair(dilation)
-        self.padding = tuple(padding) if isinstance(padding, (tuple, list)) else padding
-        if isinstance(self.padding, int):
-            self.padding = _pair(self.padding)
+        self.padding = padding if isinstance(padding, str) else _sizes(padding)
         self.padding_mode, self.channels_last_output = padding_mode, channels_last_output
         self.pads = self._pads()
         shape = (out_channels, in_channels // groups, *self.kernel_size)
         self.weight = nn.Parameter(torch.randn(shape, device=device))
+        self.register_parameter("bias", None)
+
+    def reset_parameters(self):
+        """Draws the weights anew."""
+        nn.init.normal_(self.weight)
 
     def _pads(self):
         """The padding in ONNX's order (top, left, bottom, right)."""
@@ -92,6 +97,14 @@ class AdderConv2d(nn.Module):
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
             f"padding={self.padding}, dilation={self.dilation}, groups={self.groups}{mode}"
         )
+
+
+def _sizes(padding):
+    """The padding of nn.Conv2d as a tuple: one size for both sides, two, or ONNX's four."""
+    sizes = tuple(padding) if isinstance(padding, (tuple, list)) else (padding,)
+    with contextlib.suppress(TypeError):  # no whole number: refused as it is
+        sizes = tuple(operator.index(size) for size in sizes)
+    return sizes * 2 if len(sizes) == 1 else sizes
 
 
 class AdderLinear(nn.Module):

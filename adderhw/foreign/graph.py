@@ -60,11 +60,14 @@ class ForeignGraph:
         return [node for node in self.nodes if name in node.inputs]
 
 
-def foreign_graph(proto, name):
-    """The ForeignGraph of a ModelProto; raises ModelError where a size stays unknown, naming the input or node."""
+def foreign_graph(proto, name, batch=1):
+    """The ForeignGraph of a ModelProto; raises ModelError where a size stays unknown, naming the input or node.
+
+    batch: how many images the shapes are of; all that counts or simulates takes them for one.
+    """
     constants = {tensor.name: array_of(tensor, empty=True) for tensor in proto.graph.initializer}
     model = inlined(without_weights(proto, constants))
-    set_batch(model.graph, constants)
+    set_batch(model.graph, constants, batch)
     if not model.graph.output:
         raise ModelError("model: found no outputs, expected one at least")
     check_attributes(model)
@@ -181,8 +184,8 @@ def stated_attributes(node, version, domain):
         raise ModelError(f"{where}: found opset {version}, expected one that has it (it is of {since})") from None
 
 
-def set_batch(graph, constants):
-    """Makes every input's batch axis 1; raises ModelError for another fixed batch or another size that is open."""
+def set_batch(graph, constants, batch=1):
+    """Makes every input's batch axis `batch`; raises ModelError for another size that is open."""
     for value in graph.input:
         if value.name in constants:
             continue
@@ -193,8 +196,8 @@ def set_batch(graph, constants):
         if kind.elem_type == TensorProto.UNDEFINED:
             raise ModelError(f"{where}: found no element type, expected one of ONNX's")
         sizes = [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in kind.shape.dim]
-        if (sizes and not isinstance(sizes[0], int)) or (sizes and sizes[0] > 1):
-            kind.shape.dim[0].dim_value = 1
+        if sizes and (not isinstance(sizes[0], int) or sizes[0] > 0):
+            kind.shape.dim[0].dim_value = batch
         if not all(isinstance(size, int) and size > 0 for size in sizes[1:]):
             raise ModelError(f"{where}: found shape {sizes}, expected sizes above 0 after the batch axis")
 

@@ -99,22 +99,26 @@ class Scaled(NamedTuple):
 class Sums(NamedTuple):
     """Sums that wait for an output grid: exact numbers by run(tensors), and rescale(numbers, grid) → codes.
 
-    fused: whether onnxruntime fuses the layer with the quantisers around it. exact: whether float32 sums it without
-    rounding, in any order.
+    fused: the dtype of the codes for which onnxruntime fuses the layer with the quantisers around it, None if it does
+    not. exact: whether float32 sums it without rounding, in any order.
     """
 
     run: Callable
     rescale: Callable
-    fused: bool = True
+    fused: np.dtype | None = None
     exact: bool = False
 
     def rescaled(self, grid):
         """tensors → codes on `grid`."""
         return lambda tensors: self.rescale(self.run(tensors), grid)
 
-    def is_open(self, grid):
-        """Whether between quantisers the codes on `grid` depend on the order of float32 sums."""
-        return not (self.fused and grid.is_byte) and not (self.exact and is_power_of_two(grid.scale))
+    def is_open(self, grid, paired):
+        """Whether between quantisers the codes on `grid` depend on the order of float32 sums.
+
+        paired: whether onnxruntime would take the quantiser behind the layer for its own.
+        """
+        fused = paired and grid.is_byte and self.fused == grid.dtype
+        return not fused and not (self.exact and is_power_of_two(grid.scale))
 
     @staticmethod
     def pooled(node, x):
@@ -156,7 +160,7 @@ class AddedSums(NamedTuple):
     right: Scaled
     refuse: Callable
 
-    def is_open(self, grid):
+    def is_open(self, grid, paired):
         """Whether the order of float32 sums decides; `rescaled` refuses those where it does."""
         return False
 
@@ -208,6 +212,8 @@ def _sums(op, node, name, x, weight, w, bias, shape, attributes, threads, refuse
     parameters = {"w": weight, "xz": np.asarray(x.zero_point, x.dtype), "wz": np.asarray(w.zero_point, weight.dtype)}
     if bias is not None and np.asarray(bias).size != (weight.shape[0] if op == "ConvInteger" else weight.shape[1]):
         refuse(f"has a bias of shape {list(np.shape(bias))}, not one number an output channel")
+    if w.scale.ndim and w.scale.size != (weight.shape[0] if op == "ConvInteger" else weight.shape[1]):
+        refuse(f"has {w.scale.size} scales of weights, not one an output channel")
     image = integer_tensor("x", (None, *shape[1:]), x.dtype, x.low, x.high)
     layer = Node(op, node.name, ("x", "w", "xz", "wz"), "s", attributes)
     plan = Plan(Graph(node.name, (image,), ("s",), (layer,), parameters), threads=threads)
@@ -228,7 +234,8 @@ def _sums(op, node, name, x, weight, w, bias, shape, attributes, threads, refuse
     most = summed.max(initial=0) * max(x.high - x.zero_point, x.zero_point - x.low)
     most = int(most) + (0 if bias is None else int(np.abs(np.asarray(bias, np.int64)).max(initial=0)))
     exact = most < EXACT_FLOAT32 and is_power_of_two(x.scale) and is_power_of_two(w.scale)
-    return Sums(run, rescale, fused=x.is_byte and w.is_byte, exact=exact)
+    fused = x.is_byte and w.is_byte and (x.low == 0 or w.low < 0)
+    return Sums(run, rescale, fused=x.dtype if fused else None, exact=exact)
 
 
 def is_power_of_two(scale):

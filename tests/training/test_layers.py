@@ -159,6 +159,18 @@ def test_memory_lies_as_it_did_and_an_image_needs_no_batch():
     assert inside.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_code_that_asks_a_convolution_finds_the_same_here():
+    layer = AdderConv2d(3, 5, 3, padding=(np.int64(1),))
+    assert (layer.padding, layer.pads) == ((1, 1), (1, 1, 1, 1))
+    assert layer.bias is None
+    before = layer.weight.detach().clone()
+    layer.reset_parameters()
+    assert not torch.equal(layer.weight, before)
+    assert list(layer.state_dict()) == ["weight"]
+    with pytest.raises(ModelError, match="found 0 groups"):
+        AdderConv2d(4, 4, 3, groups=0)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -19,10 +19,14 @@ class Step(NamedTuple):
 
 
 class View(NamedTuple):
-    """A float tensor that stands for a quantised one: name, scale and zero point of that."""
+    """A float tensor that stands for a quantised one: name, scale and zero point of that.
+
+    fused: whether onnxruntime takes a layer that reads it for a quantised one.
+    """
 
     name: str
     grid: Scaled
+    fused: bool = False
 
 
 class Builder:
@@ -98,6 +102,14 @@ class Builder:
         dilated = any(size > 1 for size in node.attributes.get("dilations", ()))
         if dilated and node.attributes.get("auto_pad", "NOTSET").startswith("SAME"):
             self.refuse(node, "leaves the pads of dilated windows to auto_pad, which implementations read differently")
+
+    def is_pair(self, name):
+        """Whether codes lie between a QuantizeLinear and a DequantizeLinear alone.
+
+        Only such signed codes does onnxruntime turn into unsigned ones, for which it has fused kernels on x86.
+        """
+        made = any(node.op == "QuantizeLinear" and name in node.outputs for node in self.graph.nodes)
+        return made and self.only_reader(name) and self.graph.consumers(name)[0].op == "DequantizeLinear"
 
     def are_codes(self, name):
         """Whether a tensor of the network is computed and holds integer codes."""

@@ -22,11 +22,9 @@ def quantise(builder, node):
         sums, relu = builder.pending[source]
         if not builder.only_reader(source):
             builder.refuse(node, f"reads {source!r}, a sum in floating point that other nodes read too")
-        if sums.is_open(grid):
+        if sums.is_open(grid, grid.low == 0 or builder.is_pair(node.outputs[0])):
             builder.refuse(
-                node,
-                f"quantises {source!r}, which onnxruntime does not fuse (codes that have not 8 bits): "
-                "the order of its float32 sums is open",
+                node, f"quantises {source!r}, which onnxruntime does not fuse: the order of its float32 sums is open"
             )
         if relu and grid.zero_point != grid.low:
             builder.refuse(node, "does not clip at 0 what a Relu before it does")
@@ -65,7 +63,7 @@ def dequantise(builder, node):
     if str(dtype) not in CODE_TYPES:
         builder.refuse(node, f"has codes of {dtype}, which are not simulated here")
     grid = builder.grid(node, 1, dtype=dtype, axis=axis_of(builder, node, source))
-    builder.views[output] = View(source, grid)
+    builder.views[output] = View(source, grid, fused=grid.low == 0 or builder.is_pair(source))
     if output in graph.outputs:
         if source in builder.constants:
             builder.refuse(node, "makes an output of the network that no image changes")

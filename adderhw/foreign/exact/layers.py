@@ -14,19 +14,19 @@ from adderhw.foreign.integers import held, linear_sums, window_sums
 def conv(builder, node):
     """Sums that wait for their grid."""
     x, w = builder.moving_view(node, node.inputs[0]), builder.view(node, node.inputs[1])
-    builder.pending[node.outputs[0]] = (_window(builder, node, x, w, _bias(builder, node, x, w)), False)
+    builder.pending[node.outputs[0]] = (_fused(x, _window(builder, node, x, w, _bias(builder, node, x, w))), False)
 
 
 def gemm(builder, node):
     """Sums that wait for their grid."""
     x, w = builder.moving_view(node, node.inputs[0]), builder.view(node, node.inputs[1])
-    builder.pending[node.outputs[0]] = (_linear(builder, node, x, w, _bias(builder, node, x, w)), False)
+    builder.pending[node.outputs[0]] = (_fused(x, _linear(builder, node, x, w, _bias(builder, node, x, w))), False)
 
 
 def matmul(builder, node):
     """Sums that wait for their grid."""
     x, w = builder.moving_view(node, node.inputs[0]), builder.view(node, node.inputs[1])
-    builder.pending[node.outputs[0]] = (_linear(builder, node, x, w, None), False)
+    builder.pending[node.outputs[0]] = (_fused(x, _linear(builder, node, x, w, None)), False)
 
 
 def qlinear_conv(builder, node):
@@ -49,6 +49,11 @@ def qgemm(builder, node):
     builder.step(node.outputs[0], _linear(builder, node, x, w, builder.optional(node, 6)).rescaled(y))
 
 
+def _fused(view, sums):
+    """The Sums of a layer that reads the View, which onnxruntime fuses or not."""
+    return sums if view.fused else sums._replace(fused=None)
+
+
 def _operands(builder, node, output=6):
     names = node.inputs
     x = View(names[0], builder.grid(node, 1))
@@ -56,7 +61,9 @@ def _operands(builder, node, output=6):
         builder.refuse(node, f"reads {names[0]!r}, a constant, where an activation is expected")
     axis = 0 if node.op == "QLinearConv" or node.attributes.get("transB", 0) else 1  # of the outputs
     w = View(names[3], builder.grid(node, 4, dtype=builder.constant(node, names[3]).dtype, axis=axis))
-    return x, w, builder.grid(node, output)
+    y = builder.grid(node, output)
+    y.single(builder.refusal(node))
+    return x, w, y
 
 
 def _window(builder, node, x, w, bias):
@@ -86,6 +93,12 @@ def _bias(builder, node, x, w):
         builder.refuse(node, f"has a bias {name!r} of floats, which is not determined")
     view = builder.views[name]
     product = np.float32(x.grid.scale) * w.grid.scale
+    if view.grid.dtype != np.int32:
+        builder.refuse(node, f"has a bias {name!r} of {view.grid.dtype}, not of int32")
+    if view.grid.scale.size not in (1, product.size, np.size(builder.constant(node, view.name))):
+        builder.refuse(node, f"has a bias {name!r} with {view.grid.scale.size} scales")
+    if product.size not in (1, np.size(builder.constant(node, view.name))):
+        builder.refuse(node, f"has a bias {name!r} that does not fit its weights")
     if view.grid.zero_point != 0 or not np.allclose(view.grid.scale, product, rtol=1e-6, atol=0):
         builder.refuse(node, f"has a bias {name!r} on another scale than its sums")
     return builder.constant(node, view.name)

@@ -18,6 +18,9 @@ from adderhw.foreign.integers import Sums, held
 
 REFERENCE_OPSET = 19  # the first that ONNX's reference implementation has QuantizeLinear of; it meant the same before
 SCALES = "scales of the Resize"
+FOLLOWED = ("Dropout", "Identity", "MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+"""Ops behind a DequantizeLinear that onnxruntime 1.32 looks through when it takes a layer for a quantised one."""
+MANY = 7  # images beside one that an op is tried with: few enough to be quick, more than constants name
 PADDING = 0  # in place of an element's number, the first of which is 1: a value that the op brings itself
 
 
@@ -91,7 +94,8 @@ def _move_views(builder, node, names):
     made = [f"{name} (codes)" if name else "" for name in node.outputs]
     for output, name in zip(node.outputs, made, strict=True):
         if output:
-            builder.views[output] = View(name, grid)
+            fused = len(views) == 1 and views[0].fused and node.op in FOLLOWED
+            builder.views[output] = View(name, grid, fused)
             builder.shapes[name] = builder.shapes[output]
     sources = [view.name for view in views]
     if all(name in builder.constants for name in sources):
@@ -129,20 +133,20 @@ def _taken(tensors, names, origin, filling):
 def _origins(builder, node, names):
     """For each output of an image, the number of the element that lies at each place; refuses what mixes images."""
     elements = sum(prod(builder.shapes[name][1:]) for name in names)
-    one, two = (_numbered(builder, node, names, images) for images in (1, 2))
-    if one is not None and two is None and _fixed_batch(builder):
-        two = [np.concatenate([each, _next_image(each, elements)]) for each in one]
-    if one is None or two is None:
+    one, many = (_numbered(builder, node, names, images) for images in (1, MANY))
+    if one is not None and many is None and _fixed_batch(builder):
+        many = [_images(each, elements) for each in one]
+    if one is None or many is None:
         builder.refuse(node, "takes no batch of several images along its first axis")
-    for first, both in zip(one, two, strict=True):
-        expected = np.concatenate([first, _next_image(first, elements)]) if first.shape[:1] == (1,) else None
-        if expected is None or not np.array_equal(both, expected):
+    for first, all_of_them in zip(one, many, strict=True):
+        if first.shape[:1] != (1,) or not np.array_equal(all_of_them, _images(first, elements)):
             builder.refuse(node, "moves numbers into the batch, or between images")
     return [each[0] for each in one]
 
 
-def _next_image(numbers, elements):
-    return np.where(numbers == PADDING, PADDING, numbers + elements)
+def _images(numbers, elements):
+    """The numbers of the first image and of those behind it."""
+    return np.concatenate([np.where(numbers == PADDING, PADDING, numbers + image * elements) for image in range(MANY)])
 
 
 def _numbered(builder, node, names, images):
@@ -248,7 +252,7 @@ def _choosing(builder, node, change):
             builder.constants[made] = change(held(builder.constants[view.name]))
         else:
             builder.step(made, lambda tensors: change(tensors[view.name]))
-        builder.views[output] = View(made, view.grid)
+        builder.views[output] = View(made, view.grid, view.fused and node.op in FOLLOWED)
         builder.shapes[made] = builder.shapes[output]
     elif builder.are_codes(source):
         builder.step(output, lambda tensors: change(tensors[source]))
