@@ -83,7 +83,7 @@ def convert(state, description, path):
     network = networks.build(**description)
     try:
         network.load_state_dict(_renamed(state, ARCHITECTURES[description["name"]]))
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:160]
         raise ModelError(f"{path}: found a state that is not that of {description['name']} ({reason})") from error
     return network.eval()
@@ -101,10 +101,10 @@ def fold_last_layer(weight, scale, shift, mean, variance):
 
 def _renamed(state, architecture):
     """That code's state under this package's names."""
-    state = dict(state)
+    state = {name.removeprefix("module."): value for name, value in state.items()}  # as DataParallel writes them
     last = [state.pop("fc.weight"), *(state.pop(f"bn2.{name}") for name in ("weight", "bias"))]
     last += [state.pop(f"bn2.running_{name}") for name in ("mean", "var")]
-    del state["bn2.num_batches_tracked"]
+    state.pop("bn2.num_batches_tracked", None)
     weight, bias = fold_last_layer(*last)
     renamed = {_name(name, architecture): value for name, value in state.items()}
     return {**renamed, "classifier.weight": weight, "classifier.bias": bias}

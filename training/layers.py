@@ -21,6 +21,14 @@ DEFAULT_ETA = 0.2
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
+def check_options(layer, bias, dtype):
+    """Raises ModelError for what PyTorch's layers take and adder layers have not."""
+    if bias:
+        raise ModelError(f"{layer}: found bias=True, expected False (the batch norm behind it has one)")
+    if dtype not in (None, torch.float32):
+        raise ModelError(f"{layer}: found dtype {dtype}, expected torch.float32")
+
+
 class AdderConv2d(nn.Module):
     """An adder convolution: Y = −Σ|x − w| over each window, without bias (Chen 2020).
 
@@ -41,10 +49,7 @@ class AdderConv2d(nn.Module):
             raise ModelError(
                 f"AdderConv2d: found {groups} groups, expected a divisor of {in_channels} and {out_channels} channels"
             )
-        if bias:
-            raise ModelError("AdderConv2d: found bias=True, expected False (the batch norm behind it has one)")
-        if dtype not in (None, torch.float32):
-            raise ModelError(f"AdderConv2d: found dtype {dtype}, expected torch.float32")
+        check_options("AdderConv2d", bias, dtype)
         if padding_mode not in PADDING_MODES:
             raise ModelError(f"AdderConv2d: found padding_mode {padding_mode!r}, expected one of {PADDING_MODES}")
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
@@ -108,12 +113,17 @@ def _sizes(padding):
 
 
 class AdderLinear(nn.Module):
-    """A fully connected adder layer: Y[n, o] = −Σ_k |x[n, k] − w[o, k]|, weights (out, in) from N(0, 1), no bias."""
+    """A fully connected adder layer: Y[n, o] = −Σ_k |x[n, k] − w[o, k]|, weights (out, in) from N(0, 1), no bias.
 
-    def __init__(self, in_features, out_features):
+    Arguments are those of nn.Linear, `bias` False. Raises ModelError for a bias or another dtype than float32.
+    """
+
+    def __init__(self, in_features, out_features, bias=False, device=None, dtype=None):
         super().__init__()
+        check_options("AdderLinear", bias, dtype)
         self.in_features, self.out_features = in_features, out_features
-        self.weight = nn.Parameter(torch.randn(out_features, in_features))
+        self.weight = nn.Parameter(torch.randn(out_features, in_features, device=device))
+        self.register_parameter("bias", None)
 
     def forward(self, x):
         if torch.onnx.is_in_onnx_export():

@@ -109,3 +109,18 @@ def test_the_outside_model_scores_what_was_measured_elsewhere(tmp_path, monkeypa
     assert call(convert, monkeypatch, OUTSIDE, "-o", tmp_path / "ours.pt") == 0
     assert call(evaluate, monkeypatch, tmp_path / "ours.pt") == 0
     assert capsys.readouterr().out.endswith("cifar10, test: 9,161 of 10,000 images, top-1 91.61 %\n")
+
+
+def test_a_state_that_data_parallel_wrote_is_the_same():
+    state, *_ = outside()
+    description = convert.describe("resnet20", "cifar10")
+    plain = convert.convert(state, description, "a file").state_dict()
+    parallel = convert.convert({f"module.{name}": value for name, value in state.items()}, description, "a file")
+    assert all(torch.equal(value, plain[name]) for name, value in parallel.state_dict().items())
+
+
+def test_a_last_layer_of_other_dimensions_is_one_line(tmp_path, monkeypatch, capsys):
+    state = outside()[0]
+    torch.save({**state, "fc.weight": state["fc.weight"][:, :, 0, 0]}, tmp_path / "outside.pt")
+    assert call(convert, monkeypatch, tmp_path / "outside.pt", "-o", tmp_path / "ours.pt") == 2
+    assert "found a state that is not that of resnet20" in capsys.readouterr().err

@@ -186,3 +186,9 @@ def test_code_that_asks_a_convolution_finds_the_same_here():
 def test_what_an_adder_layer_cannot_be_is_one_line(options, words):
     with pytest.raises(ModelError, match=re.escape(words)):
         AdderConv2d(3, 5, 3, **options)
+
+
+def test_a_linear_layer_takes_the_arguments_of_pytorchs():
+    assert AdderLinear(4, 3, bias=False, device="cpu", dtype=torch.float32).bias is None
+    with pytest.raises(ModelError, match="AdderLinear: found bias=True, expected False"):
+        AdderLinear(4, 3, bias=True)
