@@ -68,6 +68,8 @@ def run_app(app, program, *, interrupted="interrupted; outputs that were not who
         code = complain(interrupted, 1)
     except BrokenPipeError:
         code = silenced(1)
+    except MemoryError as error:
+        code = silenced(complain(f"memory: found too little of it ({error}), expected enough for model and data", 1))
     except OSError as error:
         where = error.filename or "stdout, a temporary file or Numba's cache"
         code = silenced(

@@ -381,3 +381,14 @@ def attribute_twice(model):
 )
 def test_a_changed_structure(refused, tmp_path, change, words):
     refused(changed(tmp_path, change), words=[words, "model.onnx"])
+
+
+def test_too_little_memory_is_one_line(monkeypatch, capsys):
+    def exhausted(*_, **__):
+        raise MemoryError("Unable to allocate 512. GiB")
+
+    monkeypatch.setattr("adderhw.simulation.simulate", exhausted)
+    code, _, err = run(monkeypatch, capsys)
+    assert code == 1
+    assert err.startswith("error: memory: found too little of it (Unable to allocate 512. GiB), expected enough")
+    assert err.count("\n") == 1

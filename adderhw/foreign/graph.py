@@ -89,6 +89,9 @@ def foreign_graph(proto, name, batch=1):
     inputs = tuple(value.name for value in model.graph.input if value.name not in constants)
     leaving = [value.name for value in model.graph.output]
     shapes, dtypes = checked_types(inputs, nodes, known, constants, leaving)
+    for name in leaving:
+        if name not in shapes:
+            raise ModelError(f"output {name!r}: found no node that computes it, expected one")
     return ForeignGraph(
         name=model.graph.name or name,
         inputs=inputs,

@@ -69,7 +69,11 @@ def _window(call, padded):
     x, attributes = call.inputs[0], call.node.attributes
     if "kernel_shape" not in attributes:
         return x.elements
-    kernel, axes = attributes["kernel_shape"], len(attributes["kernel_shape"])
+    kernel, axes = attributes["kernel_shape"], max(len(x.shape) - 2, 0)
+    for name, length in (("kernel_shape", axes), ("strides", axes), ("dilations", axes), ("pads", 2 * axes)):
+        sizes = attributes.get(name, (1,) * length if name != "kernel_shape" else None)
+        if not isinstance(sizes, tuple) or len(sizes) != length or not all(isinstance(size, int) for size in sizes):
+            call.node.fail(f"{name} {sizes!r}", f"{length} sizes for an input of rank {len(x.shape)}")
     strides = attributes.get("strides", (1,) * axes)
     dilated = any(step != 1 for step in attributes.get("dilations", (1,) * axes))
     exact = attributes.get("auto_pad", "NOTSET") == "NOTSET" and not dilated

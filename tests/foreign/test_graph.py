@@ -6,6 +6,7 @@ from onnx import AttributeProto, TensorProto, helper
 
 from adderhw.errors import ModelError
 from adderhw.foreign.graph import foreign_graph
+from adderhw.foreign.network import count_network
 from tests.foreign.models import float_cnn, model_of, one_op
 
 
@@ -163,3 +164,21 @@ def test_an_opset_that_cannot_be_is_named(version):
     proto.opset_import[0].version = version
     with pytest.raises(ModelError, match=rf"opset of domain '': found version {version}, expected 1 to 2\^31 - 1"):
         foreign_graph(proto, "m")
+
+
+def test_an_output_that_nothing_computes_is_named():
+    proto = float_cnn()
+    proto.graph.output[0].name = "nowhere"
+    with pytest.raises(ModelError, match="output 'nowhere': found no node that computes it, expected one"):
+        foreign_graph(proto, "m")
+
+
+@pytest.mark.parametrize("sizes", [[1, 2, 3], [2]])
+def test_a_pool_of_other_dimensions_than_its_input_is_named(sizes):
+    node = helper.make_node(
+        "QLinearAveragePool", ["x", "s", "z", "s", "z"], ["y"], "pool", domain="com.microsoft", kernel_shape=sizes
+    )
+    constants = {"s": np.float32(1), "z": np.uint8(0)}
+    proto = model_of([node], {"x": [1, 2, 4, 4]}, {"y": None}, constants, dtype=2, out_dtype=2)
+    with pytest.raises(ModelError):
+        count_network(foreign_graph(proto, "m"))
