@@ -53,6 +53,7 @@ OPERATORS: Mapping[str, Mapping[str, Any]] = {
     "Reshape": {"allowzero": 0},
     "Identity": {},
 }
+WEIGHTED = ("Conv", "AdderConv", "AdderGemm", "Gemm", "MatMul")
 # Values that an attribute must have, in whichever op it occurs.
 REQUIRED = {
     "auto_pad": ("NOTSET",),
@@ -136,6 +137,9 @@ def graph_of(proto, name):
             constants[node.output] = constants[node.inputs[0]]
         else:
             aliases[node.output] = node.inputs[0]
+    for node in nodes:
+        if node.op in WEIGHTED and len(node.inputs) > 1 and node.inputs[1] not in constants:
+            node.fail(f"weight {node.inputs[1]!r} computed by the graph", "a constant")
     return FloatGraph(
         name=proto.graph.name or name,
         inputs=(input_of(proto, constants),),

@@ -8,6 +8,8 @@ from adderhw.foreign.calls import Counted, grid_at, rescaled_code, times
 from adderhw.foreign.values import CODE, FLOAT, SUM, Value
 from adderhw.ops.pooling import window_sizes
 
+MOST_OUTPUTS = 1 << 24  # along an axis of a pool, whose windows are counted one by one
+
 
 def max_pool(call):
     """A comparison less than there are elements inside each window, padding left out."""
@@ -74,6 +76,8 @@ def _window(call, padded):
         sizes = attributes.get(name, (1,) * length if name != "kernel_shape" else None)
         if not isinstance(sizes, tuple) or len(sizes) != length or not all(isinstance(size, int) for size in sizes):
             call.node.fail(f"{name} {sizes!r}", f"{length} sizes for an input of rank {len(x.shape)}")
+    if max(call.shape, default=0) > MOST_OUTPUTS:
+        call.node.fail(f"an output of shape {list(call.shape)}", f"at most {MOST_OUTPUTS:,} along an axis")
     strides = attributes.get("strides", (1,) * axes)
     dilated = any(step != 1 for step in attributes.get("dilations", (1,) * axes))
     exact = attributes.get("auto_pad", "NOTSET") == "NOTSET" and not dilated

@@ -148,3 +148,16 @@ def test_a_function_of_another_opset_is_this_toolkits_or_refused(change, found):
     message = rf"op adderhw::AdderConv: found {found} function in a model of opset \[20\], expected its function"
     with pytest.raises(ModelError, match=message):
         read_float_graph(model)
+
+
+def test_a_weight_that_the_network_computes_is_named_before_any_search():
+    nodes = [
+        helper.make_node("MatMul", ["x", "x"], ["y"], "product"),
+    ]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 4]) for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:])
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    with pytest.raises(
+        ModelError, match=r"node 'product' .*found weight 'x' computed by the graph, expected a constant"
+    ):
+        read_float_graph(proto)
