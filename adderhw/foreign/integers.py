@@ -99,13 +99,13 @@ class Scaled(NamedTuple):
 class Sums(NamedTuple):
     """Sums that wait for an output grid: exact numbers by run(tensors), and rescale(numbers, grid) → codes.
 
-    fused: the dtype of the codes for which onnxruntime fuses the layer with the quantisers around it, None if it does
-    not. exact: whether float32 sums it without rounding, in any order.
+    fused: whether onnxruntime takes the layer's input and weights for those of a quantised one. exact: whether float32
+    sums it without rounding, in any order.
     """
 
     run: Callable
     rescale: Callable
-    fused: np.dtype | None = None
+    fused: bool = False
     exact: bool = False
 
     def rescaled(self, grid):
@@ -117,7 +117,7 @@ class Sums(NamedTuple):
 
         paired: whether onnxruntime would take the quantiser behind the layer for its own.
         """
-        fused = paired and grid.is_byte and self.fused == grid.dtype
+        fused = self.fused and paired and grid.is_byte
         return not fused and not (self.exact and is_power_of_two(grid.scale))
 
     @staticmethod
@@ -235,7 +235,7 @@ def _sums(op, node, name, x, weight, w, bias, shape, attributes, threads, refuse
     most = int(most) + (0 if bias is None else int(np.abs(np.asarray(bias, np.int64)).max(initial=0)))
     exact = most < EXACT_FLOAT32 and is_power_of_two(x.scale) and is_power_of_two(w.scale)
     fused = x.is_byte and w.is_byte and (x.low == 0 or w.low < 0)
-    return Sums(run, rescale, fused=x.dtype if fused else None, exact=exact)
+    return Sums(run, rescale, fused=fused, exact=exact)
 
 
 def is_power_of_two(scale):

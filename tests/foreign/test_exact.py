@@ -580,6 +580,15 @@ def layer_behind(nodes, channels, kind=np.uint8, **constants):
     return behind_codes([*nodes, *layer], **{**told, **constants})
 
 
+def test_mixed_signs_between_pairs_of_quantisers_are_determined():
+    proto = layer_behind([], 2)
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.int8(-3), "signed"))
+    for node in proto.graph.node[-2:]:
+        node.input[2] = "signed"
+    x = np.random.default_rng(2).uniform(-9, 140, (30, 2, 4, 4)).astype(np.float32)
+    assert mismatches(proto, x)[1] == 0
+
+
 def test_signed_codes_are_determined_between_pairs_of_quantisers_alone():
     x = np.random.default_rng(2).uniform(-9, 9, (30, 2, 4, 4)).astype(np.float32)
     paired = layer_behind([], 2, kind=np.int8)

@@ -51,7 +51,7 @@ def qgemm(builder, node):
 
 def _fused(view, sums):
     """The Sums of a layer that reads the View, which onnxruntime fuses or not."""
-    return sums if view.fused else sums._replace(fused=None)
+    return sums._replace(fused=sums.fused and view.fused)
 
 
 def _operands(builder, node, output=6):
