@@ -5,7 +5,7 @@
 # Happens: a name that holds "DP" anywhere makes the layer depthwise: it becomes as many layers of one channel as it has input
 #   channels, each with all filters. "ADPConv1" or "DPN92_conv1" are four layers that sum over 9 values where "Conv1" is one that
 #   sums over 36.
-# Why it matters: names come from exporters and from people. The mapping changes for the same geometry, and the layers of the result are not
+# Why it matters: names are chosen by exporters and by people. The mapping changes for the same geometry, and the layers of the result are not
 #   the rows of the file.
 set -euo pipefail
 
